@@ -1,0 +1,54 @@
+"""The Cython extensions and the build switch; everything else is in pyproject.toml.
+
+TRACER_BUILD chooses the switches: `release` (the default), `debug` (checks on), `asan` (debug, under AddressSanitizer and
+UndefinedBehaviorSanitizer).
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+BUILD = os.environ.get("TRACER_BUILD", "release")
+
+CHECKED = BUILD != "release"
+
+DIRECTIVES = {
+    "language_level": 3,
+    "binding": True,
+    "embedsignature": True,
+    "embedsignature.format": "python",
+    "freethreading_compatible": True,
+    "cdivision": True,
+    "boundscheck": CHECKED,
+    "wraparound": False,
+    "initializedcheck": CHECKED,
+}
+
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+
+COMPILE_ARGS = {
+    "release": ["-O3", "-g1"],
+    "debug": ["-O1", "-g"],
+    "asan": ["-O1", "-g", *SANITIZE],
+}
+
+LINK_ARGS = {"release": [], "debug": [], "asan": SANITIZE}
+
+if BUILD not in COMPILE_ARGS:
+    raise SystemExit(f"TRACER_BUILD={BUILD}: one of {', '.join(COMPILE_ARGS)} is meant")
+
+EXTENSIONS = [
+    Extension(
+        f"tracer._fast.{path.stem}",
+        [str(path)],
+        include_dirs=["bpf"],
+        depends=["bpf/events.h", *map(str, Path("tracer/_fast").glob("*.pxd"))],
+        extra_compile_args=COMPILE_ARGS[BUILD],
+        extra_link_args=LINK_ARGS[BUILD],
+    )
+    for path in sorted(Path("tracer/_fast").glob("*.pyx"))
+]
+
+setup(ext_modules=cythonize(EXTENSIONS, compiler_directives=DIRECTIVES))
