@@ -51,4 +51,10 @@ EXTENSIONS = [
     for path in sorted(Path("tracer/_fast").glob("*.pyx"))
 ]
 
-setup(ext_modules=cythonize(EXTENSIONS, compiler_directives=DIRECTIVES))
+# A folder for each kind of build: neither Cython nor setuptools notices that only the switches have changed.
+FOLDER = f"build/{BUILD}"
+
+setup(
+    ext_modules=cythonize(EXTENSIONS, compiler_directives=DIRECTIVES, build_dir=f"{FOLDER}/cython"),
+    options={"build": {"build_base": FOLDER}, "build_ext": {"parallel": os.cpu_count()}},
+)

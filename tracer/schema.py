@@ -60,9 +60,3 @@ COLUMNS: tuple[Column, ...] = (
 
 SCHEMA = pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in COLUMNS])
 """The Arrow schema of every batch and every recording."""
-
-FILE_SOURCES = ("arg", "fd", "proc", "kernel")
-"""Values of `file_source`, by code: what the call was given, tracked from an earlier call, /proc, the kernel itself."""
-
-EPOLL_OPS = ("ADD", "DEL", "MOD")
-"""Values of `epoll_op`, by the kernel's number less one."""

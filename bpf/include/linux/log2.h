@@ -1,0 +1,1 @@
+/* Empty: bcc's helpers.h includes it, none of our programs calls it. */

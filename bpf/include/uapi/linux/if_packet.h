@@ -1,0 +1,1 @@
+/* Empty: bcc's helpers.h includes it for network programs. */

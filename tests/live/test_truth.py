@@ -1,0 +1,94 @@
+"""The recorder and strace watch the same run, and must tell the same story."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from oracle import Report, compare, read_rows
+from strace_files import DEFAULT, DESC, FILE
+from strace_log import read_log
+
+Record = Callable[..., Path]
+"""The fixture `record`."""
+
+SOURCES = Path(__file__).parent.parent / "programs"
+NEEDS_NO_STRACE = {"cold_path"}
+PROGRAMS = sorted({source.stem for source in SOURCES.glob("*.c")} - NEEDS_NO_STRACE)
+
+STRACE = ("strace", "-f", "-qq", "-y", "-s", "65535", "-xx", "-X", "raw", "-o")
+
+REAL_PROGRAMS = {
+    "tar": "tar cf tree.tar tree && mkdir again && tar xf tree.tar -C again && tar tf tree.tar",
+    "find-xargs": "find tree -type f -print0 | xargs -0 -n 7 grep -l line;"
+    " find tree -type f -name '*1*' -print0 | xargs -0 cat | wc -c",
+    "git": "git init -q repo && cp -r tree repo/ && cd repo && git add . && git commit -qm first && rm -r tree/dir-1 &&"
+    " git commit -qam second && git log --stat && git status --short && git diff HEAD~1",
+    "compiler": "printf '#include <stdio.h>\\nint main(void) { return puts(\"hi\") < 0; }' > a.c &&"
+    " gcc -O1 -o a a.c && ./a",
+}
+"""Scripts for a shell, in a folder that holds a small tree."""
+
+IDENTITY = "\n".join(["[user]", "name = a", "email = a@example.org", "[init]", "defaultBranch = main", ""])
+
+
+def make_tree(top: Path) -> None:
+    (top / ".gitconfig").write_text(IDENTITY)
+    for number in range(4):
+        folder = top / "tree" / f"dir-{number}"
+        folder.mkdir(parents=True)
+        for other in range(5):
+            (folder / f"file {other}").write_text(f"line of {number} and {other}\n" * 50 * other)
+    (top / "tree" / "link").symlink_to("dir-1/file 1")
+
+
+def watch_both(record: Record, command: list[str | Path], work: Path, *options: str) -> tuple[Path, Path]:
+    """Runs a command under strace under the recorder; gives the recording and strace's log."""
+    log = work.parent / "strace.log"
+    return record([*STRACE, log, *command], *options), log
+
+
+def report_of(recording: Path, log: Path, work: Path, names: frozenset[str] = FILE | DESC) -> Report:
+    return compare(read_log(log), read_rows(recording), str(work), names)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(program: str, programs: Path, record: Record, work: Path) -> None:
+    report = report_of(*watch_both(record, [programs / program], work, "-e", "%file,%desc"), work)
+    report.check()
+    assert report.calls > 40
+    assert report.paths > 30
+
+
+@pytest.mark.parametrize("program", REAL_PROGRAMS)
+def test_real_program(program: str, record: Record, work: Path) -> None:
+    make_tree(work)
+    command: list[str | Path] = ["sh", "-c", REAL_PROGRAMS[program]]
+    report = report_of(*watch_both(record, command, work, "-e", "%file,%desc"), work)
+    report.check()
+    assert report.calls > 200
+
+
+def test_python_with_sqlite(record: Record, work: Path) -> None:
+    command: list[str | Path] = [sys.executable, "-S", "-E", SOURCES / "files_and_sqlite.py"]
+    report = report_of(*watch_both(record, command, work, "-e", "%file,%desc"), work)
+    report.check()
+    assert report.calls > 2000
+
+
+@pytest.mark.parametrize("program", ["directories", "fork_storm", "names", "threads"])
+def test_without_a_selection(program: str, programs: Path, record: Record, work: Path) -> None:
+    report = report_of(*watch_both(record, [programs / program], work), work, DEFAULT)
+    report.check()
+    assert report.calls > 40
+
+
+def test_path_on_a_page_that_is_not_in_memory(programs: Path, record: Record, work: Path) -> None:
+    asked_for = work.parent / "asked-for"
+    rows = read_rows(record([programs / "cold_path"], "-e", "%file", stdout=asked_for))
+    expected = [str(work / name) for name in asked_for.read_text().splitlines()]
+    assert len(expected) == 16
+    assert [row.file for row in rows if row.file and "/cold/file-" in row.file] == expected
+    assert "still in memory" not in (work.parent / "stderr").read_text()

@@ -1,0 +1,402 @@
+"""How rows are made, in plain Python: docs/how-rows-are-made.md sentence by sentence, without /proc.
+
+The Cython modules are held against this. It shares no code with them, and takes nothing from `tracer` but the table.
+Here is what is remembered between records; what one call means by itself is in `reference_columns.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import wire
+from reference_columns import (
+    F_DUPFD_CLOEXEC,
+    Known,
+    PathArgument,
+    Pending,
+    Row,
+    bytes_column,
+    clamped,
+    copies_descriptor,
+    descriptor_pair,
+    error_name,
+    fd_argument,
+    fd_column,
+    file_column,
+    known_by_section,
+    makes_descriptor,
+    offset_column,
+    polling_columns,
+    requested_column,
+    section_cloexec,
+    signed,
+    sleep_column,
+    space_column,
+    text_of,
+)
+
+FD_LIMIT = 1 << 20
+
+EBADF = -9
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+FSPICK_EMPTY_PATH = 0x8
+MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x40
+O_CLOEXEC, O_TMPFILE_BIT = 0x80000, 0x400000
+F_SETFD = 2
+FIOCLEX, FIONCLEX = 0x5451, 0x5450
+CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC = 2, 4
+CLONE_FILES = 0x400
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one open descriptor. `cloexec` is None where unknown."""
+
+    known: Known
+    cloexec: bool | None
+    bound_ns: int
+
+
+@dataclass
+class Process:
+    table: dict[int, Entry] = field(default_factory=dict)
+    cwd: bytes | None = None
+    brk: int | None = None
+
+
+@dataclass
+class Thread:
+    tgid: int
+    comm: bytes = b""
+    pending: Pending | None = None
+    last_end_ns: int | None = None
+    has_entered: bool = False
+
+
+def effect_methods(reference: Reference) -> dict[int, Callable[[Pending, wire.Exit, Process], None]]:
+    return {
+        wire.EFFECT_OPEN: reference.new_descriptor,
+        wire.EFFECT_NEW_FD: reference.new_descriptor,
+        wire.EFFECT_LANDLOCK: reference.new_descriptor,
+        wire.EFFECT_BPF: reference.new_descriptor,
+        wire.EFFECT_SIGNALFD: reference.new_descriptor,
+        wire.EFFECT_DUP: reference.dup,
+        wire.EFFECT_DUP2: reference.dup2,
+        wire.EFFECT_FCNTL: reference.fcntl,
+        wire.EFFECT_IOCTL: reference.ioctl,
+        wire.EFFECT_CLOSE_RANGE: reference.close_range,
+        wire.EFFECT_FD_PAIR: reference.descriptor_pair,
+        wire.EFFECT_CHDIR: reference.chdir,
+        wire.EFFECT_FCHDIR: reference.fchdir,
+        wire.EFFECT_CHROOT: reference.chroot,
+        wire.EFFECT_UNSHARE: reference.unshare,
+    }
+
+
+class Reference:
+    """Makes rows of blocks of records.
+
+    `rules` is the packed table of `tracer.syscalls.rules`, `names` the syscalls' names by number, `families` the
+    families' by code. `rows` holds a dict a row, with the columns of `tracer.schema` but `seq` and `time`.
+    """
+
+    def __init__(self, rules: bytes, names: list[str], families: tuple[str, ...], *, failed_only: bool = False) -> None:
+        self.rules = wire.decode_rules(rules)
+        self.names = names
+        self.families = families
+        self.failed_only = failed_only
+        self.rows: list[Row] = []
+        self.counters = {"enter_without_exit": 0, "exit_without_enter": 0, "mismatched": 0, "malformed": 0}
+        self.threads: dict[int, Thread] = {}
+        self.processes: dict[int, Process] = {}
+        self.effects = effect_methods(self)
+
+    def feed(self, block: bytes) -> None:
+        """Handles the block's records in order."""
+        handlers: dict[type[wire.Record], Callable[[Any], None]] = {
+            wire.Enter: self.on_enter,
+            wire.Exit: self.on_exit,
+            wire.Name: self.on_name,
+            wire.Fork: self.on_fork,
+            wire.Exec: self.on_exec,
+            wire.TaskExit: self.on_task_exit,
+            wire.Comm: self.on_comm,
+        }
+        for record in wire.walk(block):
+            if record is None:
+                self.counters["malformed"] += 1
+            else:
+                handlers[type(record)](record)
+
+    # ---- records ----
+
+    def thread(self, record: wire.Record) -> Thread:
+        """The record's thread; a new one if it is unknown or belonged to another process."""
+        found = self.threads.get(record.tid)
+        if found is None or found.tgid != record.tgid:
+            found = self.threads[record.tid] = Thread(record.tgid)
+        return found
+
+    def process(self, tgid: int) -> Process:
+        return self.processes.setdefault(tgid, Process())
+
+    def rule(self, number: int) -> wire.Rule | None:
+        rule = self.rules[number] if number < len(self.rules) else None
+        return rule if rule and rule.flags & wire.RULE_KNOWN else None
+
+    def on_enter(self, enter: wire.Enter) -> None:
+        rule = self.rule(enter.syscall)
+        if rule is None:
+            return
+        thread = self.thread(enter)
+        if thread.pending:
+            self.counters["enter_without_exit"] += 1
+        thread.has_entered = True
+        call = self.resolved(Pending(enter, rule, thread.comm))
+        if rule.flags & wire.RULE_NEVER_RETURNS:
+            thread.pending = None
+            self.emit(thread, call, None, None)
+        else:
+            thread.pending = call
+
+    def on_exit(self, done: wire.Exit) -> None:
+        if self.rule(done.syscall) is None:
+            return
+        thread = self.thread(done)
+        call, thread.pending = thread.pending, None
+        if call is None:
+            self.counters["exit_without_enter"] += thread.has_entered
+        elif call.enter.syscall != done.syscall:
+            self.counters["mismatched"] += 1
+        else:
+            call = call.with_paths(done.paths)
+            process = self.process(done.tgid)
+            last_brk = process.brk
+            self.take_effect(call, done, process)
+            self.emit(thread, call, done, last_brk)
+
+    def on_name(self, record: wire.Name) -> None:
+        process = self.process(record.tgid)
+        known = known_by_section(record.name, "proc" if record.from_proc else "kernel")
+        if record.fd == wire.CWD_FD:
+            process.cwd = known.text if known else None
+        else:
+            self.bind(process, record.fd, known, section_cloexec(record.name), record.time_ns)
+
+    def on_fork(self, fork: wire.Fork) -> None:
+        self.threads[fork.child_tid] = Thread(fork.child_tgid, fork.comm)
+        if fork.child_tgid == fork.tgid:
+            return
+        creator = self.processes.get(fork.tgid) or Process()
+        shared = fork.clone_flags & CLONE_FILES
+        self.processes[fork.child_tgid] = Process(creator.table if shared else dict(creator.table), creator.cwd)
+
+    def on_exec(self, record: wire.Exec) -> None:
+        moved = self.threads.get(record.old_tid)
+        if moved and moved.tgid == record.tgid:
+            del self.threads[record.old_tid]
+            self.threads[record.tid] = moved
+        self.thread(record).comm = record.comm
+        process = self.process(record.tgid)
+        process.table = {fd: entry for fd, entry in process.table.items() if entry.cloexec is False}
+        process.brk = None
+
+    def on_task_exit(self, record: wire.TaskExit) -> None:
+        self.threads.pop(record.tid, None)
+        if record.group_dead:
+            self.processes.pop(record.tgid, None)
+
+    def on_comm(self, record: wire.Comm) -> None:
+        thread = self.thread(record)
+        thread.comm = record.comm or thread.comm
+
+    # ---- names at enter ----
+
+    def resolved(self, call: Pending) -> Pending:
+        """The call with all the names its arguments have at this moment."""
+        rule = call.rule
+        process = self.process(call.enter.tgid)
+        fd = fd_argument(call)
+        if rule.path_arg < 0 or rule.flags & wire.RULE_LABEL:
+            entry = None if fd is None or rule.flags & wire.RULE_LABEL else process.table.get(fd)
+            return replace(call, descriptor=entry.known if entry else None)
+        paths = call.enter.paths or wire.Paths(status1=wire.PATH_ABSENT)
+        path1 = PathArgument(
+            paths.status1,
+            paths.text1,
+            self.directory(call, process, rule.dirfd_arg),
+            self.empty_names_directory(call),
+            self.null_names_directory(call),
+            is_text=bool(rule.flags & wire.RULE_OLD_IS_TEXT),
+        )
+        if rule.path2_arg < 0:
+            return replace(call, path1=path1)
+        empty2 = rule.empty_path == wire.EMPTY_MOVE_MOUNT and call.has_flag(MOVE_MOUNT_T_EMPTY_PATH)
+        directory2 = self.directory(call, process, rule.dirfd2_arg)
+        path2 = PathArgument(paths.status2, paths.text2, directory2, empty2, False)
+        return replace(call, path1=path1, path2=path2)
+
+    def directory(self, call: Pending, process: Process, dirfd_arg: int) -> Known | None:
+        dirfd = AT_FDCWD if dirfd_arg < 0 else call.arg_s32(dirfd_arg)
+        if dirfd == AT_FDCWD:
+            return Known(process.cwd, "arg") if process.cwd is not None else None
+        entry = process.table.get(dirfd)
+        return entry.known if entry else None
+
+    @staticmethod
+    def empty_names_directory(call: Pending) -> bool:
+        kind = call.rule.empty_path
+        needed = {
+            wire.EMPTY_AT_FLAG: AT_EMPTY_PATH,
+            wire.EMPTY_FSPICK: FSPICK_EMPTY_PATH,
+            wire.EMPTY_MOVE_MOUNT: MOVE_MOUNT_F_EMPTY_PATH,
+        }
+        return kind == wire.EMPTY_ALWAYS or (kind in needed and call.has_flag(needed[kind]))
+
+    @staticmethod
+    def null_names_directory(call: Pending) -> bool:
+        by_flag = call.rule.empty_path == wire.EMPTY_AT_FLAG and call.has_flag(AT_EMPTY_PATH)
+        return by_flag or call.rule.empty_path == wire.EMPTY_NULL
+
+    # ---- effects ----
+
+    def bind(self, process: Process, fd: int, known: Known | None, cloexec: bool | None, now_ns: int) -> None:
+        """Gives the number this name, or forgets it if there is none. Numbers no process can have are left alone."""
+        if not 0 <= fd < FD_LIMIT:
+            return
+        process.table.pop(fd, None)
+        if known:
+            process.table[fd] = Entry(known, cloexec, now_ns)
+
+    def take_effect(self, call: Pending, done: wire.Exit, process: Process) -> None:
+        if call.rule.effect == wire.EFFECT_CLOSE and done.ret != EBADF:
+            self.close(call, process, call.arg_s32(0), call.arg_s32(0))
+        if done.ret < 0:
+            return
+        if call.rule.quantity == wire.QUANTITY_BRK:
+            process.brk = done.ret
+        if call.rule.effect in self.effects:
+            self.effects[call.rule.effect](call, done, process)
+
+    def close(self, call: Pending, process: Process, first: int, last: int) -> None:
+        for fd in [fd for fd in process.table if first <= fd <= last]:
+            if process.table[fd].bound_ns <= call.enter.time_ns:
+                del process.table[fd]
+
+    def new_descriptor(self, call: Pending, done: wire.Exit, process: Process) -> None:
+        if not makes_descriptor(call):
+            return
+        known, cloexec = known_by_section(done.name), section_cloexec(done.name)
+        if call.rule.effect == wire.EFFECT_OPEN:
+            opened = call.path1.file(True) if call.path1 else None
+            if known is None and opened and not call.has_flag(O_TMPFILE_BIT):
+                known = Known(opened.text, "fd")
+            flags_unread = call.rule.aux_kind == wire.AUX_OPEN_HOW and call.flags is None
+            if cloexec is None and not flags_unread:
+                cloexec = call.has_flag(O_CLOEXEC)
+        self.bind(process, done.ret, known, cloexec, done.time_ns)
+
+    def copy(self, source: int, target: int, cloexec: bool, done: wire.Exit, process: Process) -> None:
+        entry = process.table.get(source)
+        known = known_by_section(done.name) or (entry.known if entry else None)
+        said = section_cloexec(done.name)
+        self.bind(process, target, known, cloexec if said is None else said, done.time_ns)
+
+    def dup(self, call: Pending, done: wire.Exit, process: Process) -> None:
+        self.copy(call.arg_s32(0), done.ret, False, done, process)
+
+    def dup2(self, call: Pending, done: wire.Exit, process: Process) -> None:
+        source, target = call.arg_s32(0), call.arg_s32(1)
+        if source != target:
+            self.copy(source, target, call.has_flag(O_CLOEXEC), done, process)
+
+    def fcntl(self, call: Pending, done: wire.Exit, process: Process) -> None:
+        command = call.arg_u32(1)
+        if copies_descriptor(call):
+            self.copy(call.arg_s32(0), done.ret, command == F_DUPFD_CLOEXEC, done, process)
+        elif command == F_SETFD and done.ret == 0:
+            self.mark(process, call.arg_s32(0), bool(call.arg(2) & 1))
+
+    def ioctl(self, call: Pending, done: wire.Exit, process: Process) -> None:
+        request = call.arg_u32(1)
+        if request in (FIOCLEX, FIONCLEX) and done.ret == 0:
+            self.mark(process, call.arg_s32(0), request == FIOCLEX)
+
+    def mark(self, process: Process, fd: int, cloexec: bool) -> None:
+        if fd in process.table:
+            process.table[fd] = replace(process.table[fd], cloexec=cloexec)
+
+    def close_range(self, call: Pending, _: wire.Exit, process: Process) -> None:
+        first, last, flags = call.arg_u32(0), call.arg_u32(1), call.arg_u32(2)
+        if flags & CLOSE_RANGE_UNSHARE:
+            process.table = dict(process.table)
+        if not flags & CLOSE_RANGE_CLOEXEC:
+            self.close(call, process, first, last)
+            return
+        for fd in process.table:
+            if first <= fd <= last:
+                self.mark(process, fd, True)
+
+    def descriptor_pair(self, call: Pending, done: wire.Exit, process: Process) -> None:
+        pair = descriptor_pair(call, done)
+        if pair:
+            for fd in pair:
+                self.bind(process, fd, None, None, done.time_ns)
+            self.bind(process, pair[0], known_by_section(done.name), section_cloexec(done.name), done.time_ns)
+
+    def chdir(self, call: Pending, _: wire.Exit, process: Process) -> None:
+        joined = call.path1.joined if call.path1 else None
+        process.cwd = joined.text if joined and joined.text.startswith(b"/") else None
+
+    def fchdir(self, call: Pending, _: wire.Exit, process: Process) -> None:
+        process.cwd = call.descriptor.text if call.descriptor else None
+
+    def chroot(self, _: Pending, __: wire.Exit, process: Process) -> None:
+        process.cwd = None
+
+    def unshare(self, call: Pending, _: wire.Exit, process: Process) -> None:
+        if call.arg(0) & CLONE_FILES:
+            process.table = dict(process.table)
+
+    # ---- rows ----
+
+    def emit(self, thread: Thread, call: Pending, done: wire.Exit | None, last_brk: int | None) -> None:
+        """Adds the row, if its syscall is wanted and the filter lets it through."""
+        error = None if done is None else error_name(done.ret)
+        if not call.rule.flags & wire.RULE_WANTED or (self.failed_only and error is None):
+            return
+        enter = call.enter
+        flags = call.flags
+        file = file_column(call, done)
+        old_file = call.path1.file(done is not None and done.ret >= 0) if call.path1 and call.path2 else None
+        start_ns, last_ns = enter.time_ns, thread.last_end_ns
+        row: Row = {
+            "time_ns": signed(start_ns, 64),
+            "gap_ns": None if last_ns is None else clamped(start_ns, last_ns),
+            "latency_ns": clamped(done.time_ns, start_ns) if done else None,
+            "comm": text_of(call.comm),
+            "pid": signed(enter.tgid, 32),
+            "tid": signed(enter.tid, 32),
+            "syscall": self.names[enter.syscall],
+            "family": self.families[call.rule.family],
+            "fd": fd_column(call, done),
+            "ret": done.ret if done else None,
+            "error": error,
+            "is_error": error is not None,
+            "bytes": bytes_column(call, done),
+            "requested_bytes": requested_column(call),
+            "offset": offset_column(call, done),
+            "flags": None if flags is None else signed(flags, 64),
+            "file": text_of(file.text) if file else None,
+            "file_source": file.source if file else None,
+            "old_file": text_of(old_file.text) if old_file else None,
+            "address_space_bytes": space_column(call, done, last_brk),
+            "requested_sleep_ns": sleep_column(call),
+            "restarts": 0,
+            "filter_epoch": 0,
+        }
+        self.rows.append(row | polling_columns(call))
+        thread.last_end_ns = done.time_ns if done else start_ns

@@ -1,0 +1,111 @@
+"""The loop from a block of records to rows in columns."""
+
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
+
+from tracer._fast.columns cimport ColumnBuilder
+from tracer._fast.events cimport event_header
+from tracer._fast.fdcache cimport FdCache
+from tracer._fast.pairer cimport Pairer
+
+
+cdef class Engine:
+    """Pairs, resolves and writes columns in one pass without the GIL.
+
+    `rules`, `names` and `families` are what `tracer.syscalls` gives. `ask_proc`: names that the stream does not tell are
+    looked up in /proc. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was handled, with
+    /proc's answers in their places, is kept for `take_stream`.
+    """
+
+    cdef readonly Pairer pairer
+    cdef readonly ColumnBuilder builder
+    cdef readonly uint64_t events
+    cdef bint keep_stream
+    cdef char *stream
+    cdef size_t stream_bytes
+    cdef size_t stream_capacity
+
+    def __cinit__(self, const unsigned char[::1] rules not None, list names not None, tuple families not None, *,
+                  int capacity_rows=1 << 17, bint ask_proc=False, bint failed_only=False, bint keep_stream=False):
+        self.pairer = Pairer(rules, FdCache(), failed_only=failed_only, ask_proc=ask_proc)
+        self.builder = ColumnBuilder(names, families, capacity_rows=capacity_rows)
+        self.keep_stream = keep_stream
+
+    def __dealloc__(self):
+        free(self.stream)
+
+    def feed(self, const unsigned char[::1] block not None, Py_ssize_t start=0) -> int:
+        """Handle a block of whole records from byte `start` on; the byte where it stopped.
+
+        That is the block's end, or earlier because the batch is full: `take` it and go on from there. What can't be a
+        record ends the block, counted as malformed. Raises ValueError if the block is not aligned to 8 bytes.
+        """
+        cdef Py_ssize_t size = block.shape[0]
+        cdef const char *data
+        if start < 0 or start > size:
+            raise ValueError("start lies outside the block")
+        if start == size:
+            return size
+        data = <const char *> &block[0]
+        if (<size_t> data + start) % 8:
+            raise ValueError("the block is not aligned to 8 bytes")
+        with nogil:
+            start = self.run(data, start, size)
+        if start < 0:
+            raise MemoryError
+        return start
+
+    cdef Py_ssize_t run(self, const char *data, Py_ssize_t used, Py_ssize_t size) noexcept nogil:
+        cdef const event_header *header
+        while used < size and not self.builder.is_full():
+            header = <const event_header *> (data + used)
+            if size - used < <Py_ssize_t> sizeof(event_header) or header.size < sizeof(event_header) \
+                    or header.size > size - used:
+                self.pairer.malformed += 1
+                return size
+            self.events += 1
+            if self.pairer.step(data + used):
+                self.builder.append(&self.pairer.call, &self.pairer.rules[self.pairer.call.number])
+                self.pairer.finish()
+            if self.keep_stream and (self.keep(self.pairer.asked, self.pairer.asked_bytes) < 0
+                                     or self.keep(data + used, header.size) < 0):
+                return -1
+            used += (header.size + 7) & ~7
+        return min(used, size)
+
+    cdef int keep(self, const char *data, size_t size) noexcept nogil:
+        cdef size_t padded = (size + 7) & ~<size_t> 7
+        cdef char *moved
+        if self.stream_bytes + padded > self.stream_capacity:
+            moved = <char *> realloc(self.stream, self.stream_bytes + padded + (1 << 20))
+            if moved == NULL:
+                return -1
+            self.stream = moved
+            self.stream_capacity = self.stream_bytes + padded + (1 << 20)
+        memcpy(self.stream + self.stream_bytes, data, size)
+        while size < padded:
+            self.stream[self.stream_bytes + size] = 0
+            size += 1
+        self.stream_bytes += padded
+        return 0
+
+    def take_stream(self) -> bytes:
+        """The records since the last call; empty unless `keep_stream` is set."""
+        taken = self.stream[:self.stream_bytes] if self.stream_bytes else b""
+        self.stream_bytes = 0
+        return taken
+
+    def take(self):
+        """The rows so far as `Columns`, or None."""
+        return self.builder.take()
+
+    def counters(self) -> dict[str, int]:
+        """What did not become a row, by cause."""
+        return {
+            "enter_without_exit": self.pairer.enter_without_exit,
+            "exit_without_enter": self.pairer.exit_without_enter,
+            "mismatched": self.pairer.mismatched,
+            "malformed": self.pairer.malformed,
+            "untracked_fds": self.pairer.fd_cache.untracked,
+        }

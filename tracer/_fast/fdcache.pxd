@@ -1,0 +1,71 @@
+"""Descriptor tables and working directories of processes (see docs/how-rows-are-made.md)."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from tracer._fast.intmap cimport IntMap
+from tracer._fast.text cimport Text
+
+
+cdef enum Source:
+    SOURCE_ARG = 0
+    SOURCE_FD = 1
+    SOURCE_PROC = 2
+    SOURCE_KERNEL = 3
+    SOURCE_NONE = 255
+
+
+cdef enum CloseOnExec:
+    CLOEXEC_UNSET = 0
+    CLOEXEC_SET = 1
+    CLOEXEC_UNKNOWN = 2
+
+
+cdef struct Entry:
+    Text *name  # NULL: nothing is known of this number
+    uint64_t bound_ns
+    uint8_t source
+    uint8_t cloexec
+
+
+cdef struct Table:
+    int32_t refs
+    uint32_t size
+    Entry *entries
+
+
+cdef struct Process:
+    uint64_t last_used_ns  # first: see intmap.quarter_age
+    uint32_t tgid
+    Table *table
+    Text *cwd
+    int64_t brk
+    bint brk_known
+
+
+cdef class FdCache:
+    cdef IntMap processes
+    cdef uint64_t entries_in_use
+    cdef readonly uint64_t untracked
+
+    cdef Process *find_process(self, uint32_t tgid) noexcept nogil
+    cdef Process *get_process(self, uint32_t tgid, uint64_t now_ns) noexcept nogil
+    cdef void drop_process(self, uint32_t tgid) noexcept nogil
+    cdef void fork_process(self, uint32_t creator, uint32_t child, bint share_table, uint64_t now_ns) noexcept nogil
+    cdef void exec_process(self, Process *process) noexcept nogil
+    cdef void unshare_table(self, Process *process) noexcept nogil
+    cdef Entry *entry(self, const Process *process, int64_t fd) noexcept nogil
+    cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
+                   uint64_t now_ns) noexcept nogil
+    cdef void forget(self, Process *process, int64_t fd) noexcept nogil
+    cdef void forget_older(self, Process *process, int64_t fd, uint64_t enter_ns) noexcept nogil
+    cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,
+                         uint64_t now_ns) noexcept nogil
+    cdef void mark(self, Process *process, int64_t fd, uint8_t cloexec) noexcept nogil
+    cdef void close_range(self, Process *process, uint32_t first, uint32_t last, bint only_mark,
+                          uint64_t enter_ns) noexcept nogil
+    cdef Table *copy_table(self, const Table *table) noexcept nogil
+    cdef void release_table(self, Table *table) noexcept nogil
+    cdef int reserve(self, Table *table, int64_t fd) noexcept nogil
+    cdef void trim(self) noexcept nogil
+    cdef Process *new_process(self, uint32_t tgid) noexcept nogil
+    cdef void free_process(self, Process *process) noexcept nogil

@@ -1,0 +1,252 @@
+"""Descriptor tables and working directories of processes (see docs/how-rows-are-made.md)."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memset
+
+from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
+from tracer._fast.text cimport Text, drop, new_text, replace, share
+
+
+cdef enum:
+    MAX_FD = 1 << 20  # the kernel's own default ceiling (fs.nr_open)
+    MAX_PROCESSES = 32768
+    MAX_ENTRIES = 8 << 20  # over all tables: 192 MiB
+    FIRST_ENTRIES = 64
+
+
+cdef class FdCache:
+    """What every descriptor of every process is called, and where each process works.
+
+    The tables are changed by a `Pairer`; from Python they can be filled and looked up, for tests and benchmarks. All
+    memory is bounded: beyond 32768 processes the longest unused quarter is dropped, beyond 8 Mi entries numbers are no
+    longer tracked (counted in `untracked`).
+    """
+
+    def __cinit__(self):
+        if init_map(&self.processes, 256) < 0:
+            raise MemoryError
+
+    def __dealloc__(self):
+        cdef uint32_t slot
+        if self.processes.values == NULL:
+            return
+        for slot in range(self.processes.mask + 1):
+            if self.processes.values[slot] != NULL:
+                self.free_process(<Process *> self.processes.values[slot])
+        free_map(&self.processes)
+
+    # ---- from Python ----
+
+    def bind_name(self, int tgid, int fd, bytes name not None) -> None:
+        """Say what a descriptor is called, as a name record would."""
+        cdef Text *text = new_text(name, <uint32_t> min(len(name), 4095))
+        cdef Process *process = self.get_process(<uint32_t> tgid, 0)
+        if text == NULL or process == NULL:
+            raise MemoryError
+        self.bind(process, fd, text, SOURCE_FD, CLOEXEC_UNKNOWN, 0)
+
+    def name(self, int tgid, int fd) -> bytes | None:
+        """What a descriptor is called; None if that is not known."""
+        cdef Process *process = self.find_process(<uint32_t> tgid)
+        cdef Entry *found = self.entry(process, fd) if process != NULL else NULL
+        return found.name.data[:found.name.size] if found != NULL else None
+
+    def cwd(self, int tgid) -> bytes | None:
+        """The working directory of a process; None if it is not known."""
+        cdef Process *process = self.find_process(<uint32_t> tgid)
+        if process == NULL or process.cwd == NULL:
+            return None
+        return process.cwd.data[:process.cwd.size]
+
+    def __len__(self) -> int:
+        return self.processes.count
+
+    # ---- processes ----
+
+    cdef Process *find_process(self, uint32_t tgid) noexcept nogil:
+        return <Process *> find(&self.processes, tgid)
+
+    cdef Process *get_process(self, uint32_t tgid, uint64_t now_ns) noexcept nogil:
+        """The process, made if it is new; NULL when memory is out."""
+        cdef Process *process = <Process *> find(&self.processes, tgid)
+        if process == NULL:
+            process = self.new_process(tgid)
+        if process != NULL:
+            process.last_used_ns = now_ns
+        return process
+
+    cdef Process *new_process(self, uint32_t tgid) noexcept nogil:
+        cdef Process *process
+        if self.processes.count >= MAX_PROCESSES:
+            self.trim()
+        process = <Process *> calloc(1, sizeof(Process))
+        if process == NULL:
+            return NULL
+        process.tgid = tgid
+        process.table = <Table *> calloc(1, sizeof(Table))
+        if process.table == NULL or insert(&self.processes, tgid, process) < 0:
+            free(process.table)
+            free(process)
+            return NULL
+        process.table.refs = 1
+        return process
+
+    cdef void free_process(self, Process *process) noexcept nogil:
+        self.release_table(process.table)
+        drop(process.cwd)
+        free(process)
+
+    cdef void drop_process(self, uint32_t tgid) noexcept nogil:
+        cdef Process *process = <Process *> take(&self.processes, tgid)
+        if process != NULL:
+            self.free_process(process)
+
+    cdef void trim(self) noexcept nogil:
+        """Drop the quarter of the processes that has not been used for the longest time."""
+        cdef uint64_t age = quarter_age(&self.processes)
+        cdef uint32_t slot = 0
+        cdef Process *process
+        while slot <= self.processes.mask:
+            process = <Process *> self.processes.values[slot]
+            if process != NULL and process.last_used_ns <= age:
+                self.drop_process(process.tgid)  # another one may move into this slot
+            else:
+                slot += 1
+
+    cdef void fork_process(self, uint32_t creator, uint32_t child, bint share_table, uint64_t now_ns) noexcept nogil:
+        """A new process with its creator's directory and a copy of its table (or the same one)."""
+        cdef Process *parent
+        cdef Process *process
+        cdef Table *table
+        self.drop_process(child)
+        process = self.get_process(child, now_ns)
+        parent = self.find_process(creator)
+        if process == NULL or parent == NULL or creator == child:
+            return
+        replace(&process.cwd, share(parent.cwd))
+        if share_table:
+            table = parent.table
+            table.refs += 1
+        else:
+            table = self.copy_table(parent.table)
+        if table != NULL:
+            self.release_table(process.table)
+            process.table = table
+
+    cdef void exec_process(self, Process *process) noexcept nogil:
+        cdef uint32_t fd
+        self.unshare_table(process)
+        process.brk_known = False
+        for fd in range(process.table.size):
+            if process.table.entries[fd].cloexec != CLOEXEC_UNSET:
+                self.forget(process, fd)
+
+    # ---- tables ----
+
+    cdef Table *copy_table(self, const Table *table) noexcept nogil:
+        cdef Table *copy = <Table *> calloc(1, sizeof(Table))
+        cdef uint32_t fd
+        if copy == NULL:
+            return NULL
+        copy.refs = 1
+        if table.size == 0 or self.reserve(copy, table.size - 1) < 0:
+            return copy
+        memcpy(copy.entries, table.entries, table.size * sizeof(Entry))
+        for fd in range(table.size):
+            share(copy.entries[fd].name)
+        return copy
+
+    cdef void release_table(self, Table *table) noexcept nogil:
+        cdef uint32_t fd
+        table.refs -= 1
+        if table.refs > 0:
+            return
+        for fd in range(table.size):
+            drop(table.entries[fd].name)
+        self.entries_in_use -= table.size
+        free(table.entries)
+        free(table)
+
+    cdef void unshare_table(self, Process *process) noexcept nogil:
+        cdef Table *copy
+        if process.table.refs == 1:
+            return
+        copy = self.copy_table(process.table)
+        if copy != NULL:
+            self.release_table(process.table)
+            process.table = copy
+
+    cdef int reserve(self, Table *table, int64_t fd) noexcept nogil:
+        """Make room for a number; -1 if that would be too much."""
+        cdef uint32_t size = table.size if table.size else FIRST_ENTRIES
+        cdef Entry *entries
+        if fd < table.size:
+            return 0
+        while size <= fd:
+            size *= 2
+        if self.entries_in_use + size - table.size > MAX_ENTRIES:
+            self.untracked += 1
+            return -1
+        entries = <Entry *> realloc(table.entries, size * sizeof(Entry))
+        if entries == NULL:
+            self.untracked += 1
+            return -1
+        memset(entries + table.size, 0, (size - table.size) * sizeof(Entry))
+        self.entries_in_use += size - table.size
+        table.entries = entries
+        table.size = size
+        return 0
+
+    cdef Entry *entry(self, const Process *process, int64_t fd) noexcept nogil:
+        """The entry of a number that has a name, or NULL."""
+        if fd < 0 or fd >= process.table.size or process.table.entries[fd].name == NULL:
+            return NULL
+        return &process.table.entries[fd]
+
+    cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
+                   uint64_t now_ns) noexcept nogil:
+        """Name a number, whatever it was before. Takes the reference over; a NULL name forgets the number."""
+        cdef Entry *found
+        if fd < 0 or fd >= MAX_FD or name == NULL or self.reserve(process.table, fd) < 0:
+            self.forget(process, fd)
+            drop(name)
+            return
+        found = &process.table.entries[fd]
+        replace(&found.name, name)
+        found.bound_ns = now_ns
+        found.source = source
+        found.cloexec = cloexec
+
+    cdef void forget(self, Process *process, int64_t fd) noexcept nogil:
+        cdef Entry *found = self.entry(process, fd)
+        if found != NULL:
+            replace(&found.name, NULL)
+
+    cdef void forget_older(self, Process *process, int64_t fd, uint64_t enter_ns) noexcept nogil:
+        """Forget a number unless it was bound after a close of it began: that name belongs to a newer file."""
+        cdef Entry *found = self.entry(process, fd)
+        if found != NULL and found.bound_ns <= enter_ns:
+            replace(&found.name, NULL)
+
+    cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,
+                         uint64_t now_ns) noexcept nogil:
+        cdef Entry *found = self.entry(process, source_fd)
+        if found == NULL:
+            self.forget(process, fd)
+        else:
+            self.bind(process, fd, share(found.name), found.source, cloexec, now_ns)
+
+    cdef void mark(self, Process *process, int64_t fd, uint8_t cloexec) noexcept nogil:
+        cdef Entry *found = self.entry(process, fd)
+        if found != NULL:
+            found.cloexec = cloexec
+
+    cdef void close_range(self, Process *process, uint32_t first, uint32_t last, bint only_mark,
+                          uint64_t enter_ns) noexcept nogil:
+        cdef int64_t fd
+        for fd in range(first, min(<int64_t> last + 1, <int64_t> process.table.size)):
+            if only_mark:
+                self.mark(process, fd, CLOEXEC_SET)
+            else:
+                self.forget_older(process, fd, enter_ns)

@@ -1,0 +1,127 @@
+"""Offsets of kernel structures, read from the running kernel's BTF through the libbpf that libbcc brings along."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+from tracer.errors import MachineError
+
+VMLINUX = Path("/sys/kernel/btf/vmlinux")
+
+KIND_STRUCT = 4  # include/uapi/linux/btf.h
+KIND_UNION = 5
+
+FIELDS: dict[str, tuple[str, str]] = {
+    "OFF_TASK_PID": ("task_struct", "pid"),
+    "OFF_TASK_TGID": ("task_struct", "tgid"),
+    "OFF_TASK_FILES": ("task_struct", "files"),
+    "OFF_TASK_FS": ("task_struct", "fs"),
+    "OFF_TASK_SIGNAL": ("task_struct", "signal"),
+    "OFF_SIGNAL_LIVE": ("signal_struct", "live"),
+    "OFF_FILES_FDT": ("files_struct", "fdt"),
+    "OFF_FDT_FD": ("fdtable", "fd"),
+    "OFF_FDT_MAX_FDS": ("fdtable", "max_fds"),
+    "OFF_FDT_CLOSE_ON_EXEC": ("fdtable", "close_on_exec"),
+    "OFF_FILE_PATH": ("file", "f_path"),
+    "OFF_FILE_INODE": ("file", "f_inode"),
+    "OFF_FS_ROOT": ("fs_struct", "root"),
+    "OFF_FS_PWD": ("fs_struct", "pwd"),
+    "OFF_DENTRY_PARENT": ("dentry", "d_parent"),
+    "OFF_DENTRY_NAME": ("dentry", "d_name.name"),
+    "OFF_DENTRY_HASH_PPREV": ("dentry", "d_hash.pprev"),
+    "OFF_INODE_INO": ("inode", "i_ino"),
+    "OFF_INODE_SB": ("inode", "i_sb"),
+    "OFF_SB_MAGIC": ("super_block", "s_magic"),
+    "OFF_SB_DEV": ("super_block", "s_dev"),
+    "OFF_VFSMOUNT_ROOT": ("vfsmount", "mnt_root"),
+    "OFF_MOUNT_MNT": ("mount", "mnt"),
+    "OFF_MOUNT_PARENT": ("mount", "mnt_parent"),
+    "OFF_MOUNT_MOUNTPOINT": ("mount", "mnt_mountpoint"),
+}
+"""Constant of the kernel program -> structure and path of the field in it."""
+
+X86_FIELDS: dict[str, tuple[str, str]] = {"OFF_TASK_STATUS": ("task_struct", "thread_info.status")}
+
+
+class _Type(ctypes.Structure):
+    _fields_ = (("name_off", ctypes.c_uint32), ("info", ctypes.c_uint32), ("size", ctypes.c_uint32))
+
+
+class _Member(ctypes.Structure):
+    _fields_ = (("name_off", ctypes.c_uint32), ("type", ctypes.c_uint32), ("offset", ctypes.c_uint32))
+
+
+class KernelTypes:
+    """The kernel's type information. Raises MachineError where there is none."""
+
+    def __init__(self, lib: Any) -> None:
+        if not VMLINUX.exists():
+            raise MachineError(
+                "this kernel has no type information (BTF)",
+                hint="a kernel built with CONFIG_DEBUG_INFO_BTF is needed; distributions' kernels since 2021 are",
+            )
+        self._lib = lib
+        lib.btf__load_vmlinux_btf.restype = ctypes.c_void_p
+        lib.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
+        lib.btf__type_by_id.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        lib.btf__type_by_id.restype = ctypes.c_void_p
+        lib.btf__name_by_offset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        lib.btf__name_by_offset.restype = ctypes.c_char_p
+        lib.btf__resolve_type.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        lib.btf__free.argtypes = [ctypes.c_void_p]
+        self._btf = lib.btf__load_vmlinux_btf()
+        if not self._btf:
+            raise MachineError("the kernel's type information (BTF) can't be read", hint=f"is {VMLINUX} readable?")
+
+    def close(self) -> None:
+        """Give the memory back (about 10 MB)."""
+        self._lib.btf__free(self._btf)
+        self._btf = None
+
+    def offset(self, structure: str, path: str) -> int:
+        """Byte offset of a field, `a.b` for one in an embedded structure. Raises MachineError if it is not there."""
+        type_id = self._lib.btf__find_by_name_kind(self._btf, structure.encode(), KIND_STRUCT)
+        bits = 0
+        for name in path.split("."):
+            found = self._find(type_id, name) if type_id > 0 else None
+            if found is None:
+                raise MachineError(
+                    f"this kernel's {structure} has no field {path}", hint="this kernel is not supported; please report it"
+                )
+            bits += found[0]
+            type_id = self._lib.btf__resolve_type(self._btf, found[1])
+        return bits // 8
+
+    def _find(self, type_id: int, name: str) -> tuple[int, int] | None:
+        """Bit offset and type of a member, looking into anonymous structures and unions too."""
+        address = self._lib.btf__type_by_id(self._btf, type_id)
+        header = _Type.from_address(address)
+        kind, count, packed = header.info >> 24 & 0x1F, header.info & 0xFFFF, header.info >> 31
+        if kind not in {KIND_STRUCT, KIND_UNION}:
+            return None
+        members = (_Member * count).from_address(address + ctypes.sizeof(_Type))
+        for member in members:
+            bits = member.offset & 0xFFFFFF if packed else member.offset
+            label = self._lib.btf__name_by_offset(self._btf, member.name_off)
+            if label == name.encode():
+                return bits, member.type
+            if not label:
+                inner = self._find(self._lib.btf__resolve_type(self._btf, member.type), name)
+                if inner is not None:
+                    return bits + inner[0], inner[1]
+        return None
+
+
+def offsets(lib: Any, machine: str) -> dict[str, int]:
+    """Every constant that the kernel program needs, by name, for this kernel.
+
+    `lib` is libbcc as bcc has loaded it. Raises MachineError.
+    """
+    fields = FIELDS | (X86_FIELDS if machine == "x86_64" else {})
+    types = KernelTypes(lib)
+    try:
+        return {constant: types.offset(structure, path) for constant, (structure, path) in fields.items()}
+    finally:
+        types.close()

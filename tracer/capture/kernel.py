@@ -1,0 +1,233 @@
+"""Raw events from the kernel: loads the eBPF program with bcc, tells it what to watch, drains its ring."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+from tracer.capture import bcc_module, btf
+from tracer.errors import MachineError, UsageError
+
+TRACEPOINTS = (
+    # tasks first: a process must be known before its calls are
+    "task_newtask",
+    "sched_process_exec",
+    "sched_process_exit",
+    "task_rename",
+    "sys_exit",
+    "sys_enter",
+)
+
+STAGES = ("enter_long", "enter_names", "exit", "exit_fd", "exit_paths")
+"""Programs that tail calls lead to, in the order of `enum stage` in tracer.bpf.c."""
+
+LOSS_CAUSES = ("ring_full", "path_truncated", "path_unreadable", "map_full", "compat_call")
+"""Names of the per-CPU loss counters, in the order of `enum tracer_loss`."""
+
+DEFAULT_RING_BYTES = 64 << 20
+
+FILTER_ALL, FILTER_FOLLOW, FILTER_UID, FILTER_TID, FILTER_CGROUP, FILTER_COMM, FILTER_FAILED = (1 << i for i in range(7))
+
+FILTER_FORMAT = struct.Struct("=IIIIQII16s")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What the kernel program looks at; everything that is given must hold."""
+
+    everything: bool = False
+    follow: bool = True
+    uid: int | None = None
+    tid: int | None = None
+    cgroup: Path | None = None
+    comm: bytes | None = None
+    failed_only: bool = False
+
+    def pack(self) -> bytes:
+        """`struct filter_config`, with the calling process excluded. Raises UsageError for a cgroup that is none."""
+        flags = (
+            FILTER_ALL * self.everything
+            | FILTER_FOLLOW * self.follow
+            | FILTER_UID * (self.uid is not None)
+            | FILTER_TID * (self.tid is not None)
+            | FILTER_CGROUP * (self.cgroup is not None)
+            | FILTER_COMM * (self.comm is not None)
+            | FILTER_FAILED * self.failed_only
+        )
+        cgroup_id, level = cgroup_key(self.cgroup) if self.cgroup is not None else (0, 0)
+        comm = (self.comm or b"")[:15]
+        return FILTER_FORMAT.pack(flags, os.getpid(), self.uid or 0, self.tid or 0, cgroup_id, level, 0, comm)
+
+
+def cgroup_key(path: Path) -> tuple[int, int]:
+    """A cgroup's id (its inode, see bpf_get_current_cgroup_id in bpf-helpers(7)) and its depth below the root."""
+    for mount in cgroup2_mounts():
+        absolute = path if path.is_absolute() else mount / path
+        if absolute.is_dir() and absolute.is_relative_to(mount):
+            return absolute.stat().st_ino, len(absolute.relative_to(mount).parts)
+    raise UsageError(f"no cgroup {path}", hint="give a folder of the cgroup2 file system, such as system.slice")
+
+
+def cgroup2_mounts() -> list[Path]:
+    """Where cgroup2 file systems are mounted."""
+    fields = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [Path(field[1]) for field in fields if field[2] == "cgroup2"]
+
+
+def program_folder() -> Path:
+    """The folder of tracer.bpf.c, events.h and the stub headers: installed beside the package, or in the source tree."""
+    installed = Path(str(resources.files("tracer"))) / "bpf"
+    return installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "bpf"
+
+
+class KernelSource:
+    """The loaded program, from load to close. Use as a context manager.
+
+    `rules` is the packed syscall table. `ring_bytes` is rounded up to a power of two of whole pages. Between loading and
+    `attach` nothing is traced.
+
+    Raises MachineError: bcc missing, no BTF, no privilege, or a kernel that refuses the program.
+    """
+
+    def __init__(self, rules: bytes, filters: Filter, ring_bytes: int = DEFAULT_RING_BYTES) -> None:
+        self.ring_bytes = ring_size(ring_bytes)
+        bcc = bcc_module.load()
+        self._bcc = bcc
+        self._bpf = compile_program(bcc, self.ring_bytes)
+        bcc.lib.bpf_table_leaf_size.restype = ctypes.c_size_t
+        bcc.lib.bpf_table_leaf_size.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        self._programs: dict[str, Any] = {}
+        try:
+            self._load_programs()
+            self._write("rules", rules, 24)
+            self._write("config", filters.pack(), FILTER_FORMAT.size)
+        except BaseException:
+            self._bpf.cleanup()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def ring_fd(self) -> int:
+        """Descriptor of the ring buffer map."""
+        return self._map_fd("events")
+
+    def _map_fd(self, table: str) -> int:
+        # not bcc's table objects: they can't read a structure with a signed char
+        return int(self._bcc.lib.bpf_table_fd(self._bpf.module, table.encode()))
+
+    def _load_programs(self) -> None:
+        kind = self._bcc.BPF.RAW_TRACEPOINT
+        try:
+            for name in (*TRACEPOINTS, *STAGES):
+                self._programs[name] = self._bpf.load_func(f"on_{name}", kind)
+        except Exception as error:  # bcc raises Exception itself
+            raise load_error(str(error)) from error
+        stages = self._bpf["stages"]
+        for number, name in enumerate(STAGES):
+            stages[ctypes.c_int(number)] = ctypes.c_int(self._programs[name].fd)
+
+    def _write(self, table: str, data: bytes, item_bytes: int) -> None:
+        """Fill an array map from packed items."""
+        map_fd = self._map_fd(table)
+        for index in range(len(data) // item_bytes):
+            item = data[index * item_bytes : (index + 1) * item_bytes]
+            self._update(map_fd, ctypes.c_uint32(index), item)
+
+    def _update(self, map_fd: int, key: ctypes.c_uint32, value: bytes) -> None:
+        buffer = ctypes.create_string_buffer(value, len(value))
+        if self._bcc.lib.bpf_update_elem(map_fd, ctypes.byref(key), ctypes.byref(buffer), 0) < 0:
+            raise MachineError("the kernel refused a table entry", hint="is the memory limit (ulimit -l) high enough?")
+
+    def watch(self, tgid: int, *, armed: bool = False) -> None:
+        """Trace a process from now on; an armed one only from its first execve."""
+        value = bytearray(self._bcc.lib.bpf_table_leaf_size(self._bpf.module, b"processes"))
+        value[2] = armed  # struct process: generation, then this
+        self._update(self._map_fd("processes"), ctypes.c_uint32(tgid), bytes(value))
+
+    def attach(self) -> None:
+        """Start tracing. Raises MachineError if the kernel refuses a tracepoint."""
+        for name in TRACEPOINTS:
+            try:
+                self._bpf.attach_raw_tracepoint(tp=name.encode(), fn_name=f"on_{name}".encode())
+            except Exception as error:  # bcc raises Exception itself
+                raise MachineError(f"the tracepoint {name} can't be attached: {error}", hint="see: tracer-cli doctor") from error
+
+    def detach(self) -> None:
+        """Stop tracing; what is in the ring stays there."""
+        for name in reversed(TRACEPOINTS):
+            if name.encode() in self._bpf.raw_tracepoint_fds:
+                self._bpf.detach_raw_tracepoint(name.encode())
+
+    def losses(self) -> dict[str, int | None]:
+        """What is missing, by cause, since the start; None for a counter that can't be read."""
+        counters = self._bpf["losses"]
+        found: dict[str, int | None] = {
+            cause: sum(counters[ctypes.c_int(index)]) for index, cause in enumerate(LOSS_CAUSES)
+        }
+        found["program_skipped"] = self._skipped()
+        return found
+
+    def _skipped(self) -> int | None:
+        """How often the kernel did not run a program because it was busy (bpf_prog_info.recursion_misses, Linux 5.12)."""
+        misses = [recursion_misses(self._bcc.lib, program.fd) for program in self._programs.values()]
+        known = [count for count in misses if count is not None]
+        return sum(known) if len(known) == len(misses) else None
+
+    def close(self) -> None:
+        """Detach and give everything back. Safe to call twice."""
+        if self._programs:
+            self.detach()
+            self._programs.clear()
+            self._bpf.cleanup()
+
+
+def recursion_misses(lib: Any, program_fd: int) -> int | None:
+    """The kernel's own count for one program; None if it does not tell."""
+    info = ctypes.create_string_buffer(256)
+    size = ctypes.c_uint32(len(info))
+    if lib.bpf_obj_get_info_by_fd(program_fd, ctypes.byref(info), ctypes.byref(size)) < 0 or size.value < 216:
+        return None
+    # struct bpf_prog_info of include/uapi/linux/bpf.h: run_time_ns at 192, run_cnt at 200, recursion_misses at 208
+    return int(struct.unpack_from("=Q", info.raw, 208)[0])
+
+
+def ring_size(wanted_bytes: int) -> int:
+    """The next power of two of whole pages. Raises UsageError below 64 KiB or above 2 GiB."""
+    if not 64 << 10 <= wanted_bytes <= 2 << 30:
+        raise UsageError(f"a ring buffer of {wanted_bytes} bytes is out of range", hint="64K to 2G, for example 64M")
+    return int(1 << (wanted_bytes - 1).bit_length())
+
+
+def compile_program(bcc: ModuleType, ring_bytes: int) -> Any:
+    """The compiled module, not yet loaded into the kernel. Raises MachineError."""
+    folder = program_folder()
+    os.environ["BCC_KERNEL_SOURCE"] = str(folder)
+    constants = btf.offsets(bcc.lib, platform.machine())
+    flags = [f"-D{name}={value}" for name, value in constants.items()]
+    flags += [f"-DRING_PAGES={ring_bytes // os.sysconf('SC_PAGESIZE')}", f"-I{folder}", "-Wno-unused-function"]
+    try:
+        return bcc.BPF(src_file=str(folder / "tracer.bpf.c"), cflags=flags)
+    except Exception as error:  # bcc raises Exception itself
+        raise load_error(str(error)) from error
+
+
+def load_error(text: str) -> MachineError:
+    """What bcc's failure means for the user."""
+    if os.geteuid() != 0:
+        return MachineError("tracing needs root, or CAP_BPF and CAP_PERFMON", hint="run it with sudo")
+    if "ringbuf" in text or tuple(map(int, platform.release().split(".")[:2])) < (5, 8):
+        return MachineError("this kernel has no BPF ring buffers", hint="Linux 5.8 or newer is needed")
+    return MachineError(f"the kernel program can't be loaded: {text.splitlines()[-1] if text else 'unknown reason'}",
+                        hint="see: tracer-cli doctor")

@@ -1,0 +1,347 @@
+"""Opening a recording, whatever its layout, as an Ibis table, Arrow or SQL.
+
+A recording is one Parquet file or a folder of them. Where the parts lie in `host=<h>/date=<d>/`, `host` and `date` are
+columns, too. Names that begin with a dot are parts still being written and are left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+from urllib.parse import unquote
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tracer.errors import DamagedFileError, MachineError, TracerError, UsageError
+from tracer.schema import COLUMNS, SCHEMA, VERSION
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir  # type: ignore[import-untyped]
+
+VIEW = "calls"
+"""The name of the recording's rows in SQL."""
+
+Loss = dict[str, int | None]
+"""Calls or names lost by cause; None where it is unknown how many."""
+
+PREFIX = "tracer."
+PARTITIONS = ("host", "date")
+GLOB_CHARACTERS = "*?["
+
+NOT_A_RECORDING = "`tracer-cli record` makes recordings; for a raw stream, `tracer-cli replay FILE -o OUT.parquet` does"
+QUERY_HINT = f"the rows are in `{VIEW}`: SELECT * FROM {VIEW} LIMIT 5"
+NEWER = "a newer tracer made it: upgrade tracer-toolkit to read it"
+
+DAMAGE = (pa.ArrowException, OSError, ValueError)
+"""What pyarrow raises for a file that is broken: a column's name that is not UTF-8 is a ValueError."""
+
+# What DuckDB raises because of the text of a query, not because of the file behind it.
+QUERY_ERRORS = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ConnectionException,
+    duckdb.ConversionException,
+    duckdb.NotImplementedException,
+    duckdb.OutOfRangeException,
+    duckdb.ParserException,
+    duckdb.PermissionException,
+    duckdb.SyntaxException,
+)
+
+
+def open(path: str | os.PathLike[str]) -> Recording:
+    """Open a Parquet file or a folder of them; use it as a context manager or close it.
+
+    Raises UsageError if there is nothing to open, and DamagedFileError if a file there is not a recording, or is one of
+    a newer tracer.
+    """
+    return Recording(path)
+
+
+class Part(NamedTuple):
+    """One Parquet file of a recording, its footer read and found good."""
+
+    name: str
+    """Relative to the recording's folder; empty if the recording is the file itself."""
+    rows: int
+    metadata: dict[str, str]
+
+
+class Recording:
+    """The rows of a recording and what its footers say about them."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        # DuckDB takes names for patterns and can't be told some (a backslash beside a star, bytes that aren't UTF-8). A
+        # descriptor's name in /proc means this file alone, and still does once another has taken its place.
+        self._root = _open_root(self.path)
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, self._root)
+            self._parts = [_read_part(self._root, name, self.path) for name in _part_names(self._root, self.path)]
+            self._partitioned = all(_partition(part.name) for part in self._parts)
+            # closed before the descriptor is, whose number may soon mean another file
+            self._connection = stack.enter_context(_connect(_spill_folder(stack)))
+            self._for_ibis = stack.enter_context(self._connection.cursor())
+            self._create_view()
+            self._resources = stack.pop_all()
+            self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the descriptor and the memory; tables that were handed out as Arrow stay good."""
+        self._closed = True
+        self._resources.close()
+
+    @property
+    def rows(self) -> int:
+        """How many calls were recorded."""
+        return sum(part.rows for part in self._parts)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The footer's keys without their prefix; of a folder, those on which all parts agree."""
+        first, *others = (part.metadata for part in self._parts)
+        return {key: value for key, value in first.items() if all(o.get(key) == value for o in others)}
+
+    @property
+    def loss(self) -> Loss | None:
+        """What is missing, by cause; of a folder, the sum over its parts. None if no footer says anything about it."""
+        return _sum_losses([_parse_loss(part.metadata.get("loss")) for part in self._parts])
+
+    @cached_property
+    def table(self) -> ir.Table:
+        """The rows as an Ibis table, run by DuckDB."""
+        import ibis  # half a second with pandas behind it: only for those who ask for it
+
+        return ibis.duckdb.from_connection(self._for_ibis).table(VIEW)
+
+    def sql(self, query: str) -> pa.Table:
+        """Run DuckDB SQL; the recording is the view `calls`.
+
+        Raises UsageError if the query is wrong and DamagedFileError if the file can't be read.
+        """
+        self._require_open()
+        try:
+            relation = self._connection.sql(query)
+            table: pa.Table = pa.table({}) if relation is None else relation.to_arrow_table()
+        except duckdb.Error as error:
+            raise self._explain(error) from error
+        return table
+
+    def arrow(self) -> pa.Table:
+        """All rows in memory: the columns of `tracer.schema.SCHEMA`, in its types, then `host` and `date` if there."""
+        self._require_open()
+        tables = [self._read(part) for part in self._parts]
+        table: pa.Table = pa.concat_tables(tables).unify_dictionaries()
+        return table
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the recording {self.path} is closed")
+
+    def _read(self, part: Part) -> pa.Table:
+        try:
+            with os.fdopen(_open_part(self._root, part.name), "rb") as file:
+                table = pq.ParquetFile(file).read(columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+        except DAMAGE as error:
+            raise DamagedFileError(f"can't read {self.path / part.name}: {_first_line(error)}") from error
+        if self._partitioned:
+            for key, value in zip(PARTITIONS, _partition(part.name), strict=True):
+                table = table.append_column(key, pa.repeat(pa.scalar(value), table.num_rows).dictionary_encode())
+        footer = {PREFIX + key: value for key, value in self.metadata.items()}
+        return table.replace_schema_metadata(footer)
+
+    def _create_view(self) -> None:
+        sources = ", ".join(_quoted(self._source(part.name)) for part in self._parts)
+        # Types are given so that a host called 007 or a folder called date=x stays the text that it is.
+        hive = "true, hive_types = {'host': VARCHAR, 'date': VARCHAR}" if self._partitioned else "false"
+        names = [*SCHEMA.names, *(PARTITIONS if self._partitioned else ())]
+        columns = ", ".join(f'"{name}"' for name in names)
+        union = "true" if len(self._parts) > 1 else "false"
+        query = f"SELECT {columns} FROM read_parquet([{sources}], union_by_name = {union}, hive_partitioning = {hive})"
+        try:
+            self._connection.execute(f"CREATE VIEW {VIEW} AS {query}")
+        except duckdb.Error as error:
+            raise self._explain(error) from error
+
+    def _source(self, name: str) -> str:
+        """The pattern that makes DuckDB find this part and no other."""
+        root = f"/proc/self/fd/{self._root}"
+        if not name:
+            return root
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise _damaged(self.path, name, "a part's name is not UTF-8") from None
+        if "\\" in name and any(c in name for c in GLOB_CHARACTERS):
+            raise _damaged(self.path, name, "a part's name has a backslash beside one of *?[")
+        return f"{root}/" + "".join(f"[{c}]" if c in GLOB_CHARACTERS else c for c in name)
+
+    def _explain(self, error: duckdb.Error) -> TracerError:
+        line = _first_line(error).replace(f"/proc/self/fd/{self._root}", str(self.path))
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return MachineError(f"not enough memory for this query: {line}", hint="select fewer rows or columns")
+        if isinstance(error, QUERY_ERRORS):
+            return UsageError(f"can't run this query: {line}", hint=QUERY_HINT)
+        return DamagedFileError(f"can't read {self.path}: {line}")
+
+
+def _open_root(path: Path) -> int:
+    try:
+        # O_NONBLOCK: opening a pipe must fail here, not wait for its other end
+        root = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        hint = "`tracer-cli record -o FILE -- COMMAND` makes one"
+        raise UsageError(f"no such recording: {path}", hint=hint) from None
+    except PermissionError as error:
+        hint = "a recording is private to the user who made it: try sudo"
+        raise UsageError(f"can't open {path}: {error.strerror}", hint=hint) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"can't open {path}: {getattr(error, 'strerror', None) or error}") from error
+    mode = os.fstat(root).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        os.close(root)
+        raise UsageError(f"{path} is neither a file nor a folder", hint=NOT_A_RECORDING)
+    return root
+
+
+def _part_names(root: int, path: Path) -> list[str]:
+    """The recording's files, sorted: relative to the folder, or one empty name for a single file."""
+    if stat.S_ISREG(os.fstat(root).st_mode):
+        return [""]
+    names = sorted(_walk(root))
+    if not names:
+        raise UsageError(f"no recording in {path}", hint="the folder holds no finished .parquet file")
+    return names
+
+
+def _walk(root: int) -> Iterator[str]:
+    for folder, folders, files, _ in os.fwalk(".", dir_fd=root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if name.endswith(".parquet") and not name.startswith("."):
+                yield os.path.normpath(f"{folder}/{name}")
+
+
+def _open_part(root: int, name: str) -> int:
+    """A descriptor of its own, with an offset of its own."""
+    return os.open(f"/proc/self/fd/{root}" + (f"/{name}" if name else ""), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def _read_part(root: int, name: str, path: Path) -> Part:
+    """Read a part's footer and hold it against the schema."""
+    try:
+        with os.fdopen(_open_part(root, name), "rb") as file:
+            footer = pq.read_metadata(file)
+            metadata = _own_keys(footer.metadata or {})
+            _check_version(metadata, path, name)
+            _check_columns(footer.schema.to_arrow_schema(), path, name)
+    except DAMAGE as error:
+        reason = getattr(error, "strerror", None) or "not a Parquet file, or one that was cut off"
+        raise _damaged(path, name, reason) from error
+    return Part(name, footer.num_rows, metadata)
+
+
+def _own_keys(metadata: dict[bytes, bytes]) -> dict[str, str]:
+    texts = ((k.decode(errors="backslashreplace"), v.decode(errors="backslashreplace")) for k, v in metadata.items())
+    return {key.removeprefix(PREFIX): value for key, value in texts if key.startswith(PREFIX)}
+
+
+def _check_version(metadata: dict[str, str], path: Path, name: str) -> None:
+    text = metadata.get("schema_version")
+    if text is None:
+        raise _damaged(path, name, "a Parquet file, but not tracer's (no tracer.schema_version in its footer)")
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise _damaged(path, name, f"its schema version is {text[:40]!r}")
+    if int(text) > VERSION:
+        raise _damaged(path, name, f"its schema version is {int(text)}, the newest known here is {VERSION}", hint=NEWER)
+
+
+def _check_columns(schema: pa.Schema, path: Path, name: str) -> None:
+    for column in COLUMNS:
+        if schema.names.count(column.name) != 1:
+            raise _damaged(path, name, f"its column {column.name} is missing or there twice")
+        found, wanted = _plain(schema.field(column.name).type), _plain(column.type)
+        if found != wanted:
+            raise _damaged(path, name, f"its column {column.name} is {found}, not {wanted}")
+
+
+def _plain(type_: pa.DataType) -> pa.DataType:
+    """A type without how it is stored: a tool that rewrites a recording may drop the dictionaries."""
+    return type_.value_type if pa.types.is_dictionary(type_) else type_
+
+
+def _partition(name: str) -> tuple[str, ...]:
+    """The host and the date in a part's folders; empty if they aren't just these two."""
+    pairs = [folder.split("=", 1) for folder in name.split("/")[:-1] if "=" in folder]
+    if tuple(key for key, *_ in pairs) != PARTITIONS:
+        return ()
+    return tuple(unquote(value) for _, value in pairs)
+
+
+def _parse_loss(text: str | None) -> Loss | None:
+    """Losses as a footer has them; whatever is not a number is unknown, never 0."""
+    try:
+        causes = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return None
+    return {cause: _known(number) for cause, number in causes.items()} if isinstance(causes, dict) else None
+
+
+def _known(number: object) -> int | None:
+    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None
+
+
+def _sum_losses(losses: list[Loss | None]) -> Loss | None:
+    """The sum by cause; a cause that one part knows nothing about is unknown for all of them."""
+    if all(loss is None for loss in losses):
+        return None
+    causes = dict.fromkeys(cause for loss in losses if loss for cause in loss)
+    columns = {cause: [(loss or {}).get(cause) for loss in losses] for cause in causes}
+    return {cause: None if None in numbers else sum(n or 0 for n in numbers) for cause, numbers in columns.items()}
+
+
+def _spill_folder(stack: contextlib.ExitStack) -> str:
+    """Where DuckDB puts what doesn't fit in memory: private, and not `.tmp` in the current folder, its own choice."""
+    try:
+        return stack.enter_context(tempfile.TemporaryDirectory(prefix="tracer-", ignore_cleanup_errors=True))
+    except OSError:  # a full or read-only disk: queries that fit in memory must still run
+        return ""
+
+
+def _connect(spill: str) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(
+        config={
+            "temp_directory": spill,
+            "python_enable_replacements": False,  # `FROM path` means a table, never a Python variable of that name
+            "autoinstall_known_extensions": False,  # looking at a recording never goes to the network
+        }
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _damaged(path: Path, name: str, what: str, hint: str = NOT_A_RECORDING) -> DamagedFileError:
+    return DamagedFileError(f"{path / name} is not a recording this tracer can read: {what}", hint=hint)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
