@@ -21,7 +21,7 @@
 #define MAX_IOVECS 16       /* longer vectors have no known size */
 #define NAME_MAX_BYTES 256  /* NAME_MAX and its NUL */
 #define TEXT_MASK 0xfff
-#define COMPAT_STATUS 0x2   /* TS_COMPAT of arch/x86/include/asm/thread_info.h */
+#define USER32_CS 0x23      /* __USER32_CS of arch/x86/include/asm/segment.h */
 
 #define ERRNO_FAULT (-14)
 
@@ -137,38 +137,38 @@ static __always_inline void fill_header(struct event_header *header, u8 type, u6
 }
 
 #if defined(__x86_64__)
-/* struct pt_regs from r10 on: r10 r9 r8 ax cx dx si di orig_ax ip cs (arch/x86/include/asm/ptrace.h) */
-static __always_inline int read_call(struct call *call, u64 registers)
+/* Reads the arguments; not 0 for a program of 32 bits, whose numbers mean other calls.
+ *
+ * struct pt_regs from r10 on: r10 r9 r8 ax cx dx si di orig_ax ip cs (arch/x86/include/asm/ptrace.h). One read, since each
+ * costs 40 ns.
+ */
+static __always_inline int read_args(u64 *args, u64 registers)
 {
 	u64 part[11];
 
-	if (bpf_probe_read_kernel(part, sizeof(part), (void *)(registers + 7 * 8)))
+	if (bpf_probe_read_kernel(part, sizeof(part), (void *)(registers + 7 * 8)) || part[10] == USER32_CS)
 		return -1;
-	call->args[0] = part[7];
-	call->args[1] = part[6];
-	call->args[2] = part[5];
-	call->args[3] = part[0];
-	call->args[4] = part[2];
-	call->args[5] = part[1];
+	args[0] = part[7];
+	args[1] = part[6];
+	args[2] = part[5];
+	args[3] = part[0];
+	args[4] = part[2];
+	args[5] = part[1];
 	return 0;
 }
 
 static __always_inline u32 read_number(u64 registers)
 {
-	return read_u64((void *)(registers + 15 * 8));
+	return read_u32((void *)(registers + 15 * 8));
 }
 
-static __always_inline int is_compat(void)
-{
-	return read_u32((void *)(bpf_get_current_task() + OFF_TASK_STATUS)) & COMPAT_STATUS;
-}
 #elif defined(__aarch64__)
 /* struct user_pt_regs: regs[31], sp, pc, pstate; then orig_x0 and syscallno (arch/arm64/include/asm/ptrace.h) */
-static __always_inline int read_call(struct call *call, u64 registers)
+static __always_inline int read_args(u64 *args, u64 registers)
 {
-	if (bpf_probe_read_kernel(call->args, TRACER_MAX_ARGS * 8, (void *)registers))
+	if (bpf_probe_read_kernel(args, TRACER_MAX_ARGS * 8, (void *)registers))
 		return -1;
-	call->args[0] = read_u64((void *)(registers + 34 * 8));
+	args[0] = read_u64((void *)(registers + 34 * 8));
 	return 0;
 }
 
@@ -177,10 +177,6 @@ static __always_inline u32 read_number(u64 registers)
 	return read_u32((void *)(registers + 35 * 8));
 }
 
-static __always_inline int is_compat(void)
-{
-	return 0;
-}
 #else
 #error "only x86_64 and aarch64 are known"
 #endif
@@ -582,22 +578,23 @@ static __always_inline int has_aux_at_enter(const struct syscall_rule *rule)
 	return rule->aux_kind && rule->aux_kind < TRACER_AUX_FD_PAIR;
 }
 
-static __always_inline void send_short_enter(const struct syscall_rule *rule, const struct call *call)
+struct short_enter {
+	struct event_header header;
+	u64 args[TRACER_MAX_ARGS];
+};
+
+static __always_inline void send_short_enter(struct short_enter *record, const struct syscall_rule *rule, u32 number,
+					     u64 time_ns)
 {
-	struct {
-		struct event_header header;
-		u64 args[TRACER_MAX_ARGS];
-	} record;
 	u32 nargs = rule->nargs & TRACER_NARGS_MASK;
 
 	if (nargs > TRACER_MAX_ARGS)
 		return;
-	fill_header(&record.header, TRACER_ENTER, call->time_ns);
-	record.header.syscall = call->nr;
-	record.header.flags = nargs;
-	record.header.size = sizeof(record.header) + nargs * 8;
-	__builtin_memcpy(record.args, call->args, sizeof(record.args));
-	send(&record, sizeof(record.header) + nargs * 8);
+	fill_header(&record->header, TRACER_ENTER, time_ns);
+	record->header.syscall = number;
+	record->header.flags = nargs;
+	record->header.size = sizeof(record->header) + nargs * 8;
+	send(record, sizeof(record->header) + nargs * 8);
 }
 
 /* What comes behind every enter that has been sent. A close's name belongs to the close, not to what comes after it. */
@@ -610,21 +607,37 @@ static __always_inline void end_enter(struct bpf_raw_tracepoint_args *ctx, struc
 		stages.call(ctx, STAGE_EXIT);
 }
 
-/* Sends the enter, at once if it is a short one whose descriptor has been named, else through the stages. */
-static __always_inline void begin_enter(struct bpf_raw_tracepoint_args *ctx, struct process *process,
-					const struct syscall_rule *rule, struct call *call)
+static __always_inline int is_short(const struct syscall_rule *rule)
 {
-	s32 fd = rule->fd_arg < 0 ? -1 : (s32)argument(call, rule->fd_arg);
+	return rule->path_arg < 0 && !has_aux_at_enter(rule);
+}
 
-	if (rule->path_arg >= 0 || has_aux_at_enter(rule) || needs_name(process, fd)) {
-		call->fds[0] = fd;
-		call->fds[1] = -1;
-		call->fds[2] = -1;
-		stages.call(ctx, STAGE_ENTER_LONG);
-		return;
+/* Sends the enter through the stages, where a name may be sent before it. */
+static __always_inline void begin_long_enter(struct bpf_raw_tracepoint_args *ctx, const struct syscall_rule *rule,
+					     struct call *call)
+{
+	call->fds[0] = rule->fd_arg < 0 ? -1 : (s32)argument(call, rule->fd_arg);
+	call->fds[1] = -1;
+	call->fds[2] = -1;
+	stages.call(ctx, STAGE_ENTER_LONG);
+}
+
+/* The descriptor that the call works on, from where the arguments lie in order. */
+static __always_inline s32 fd_argument(const struct syscall_rule *rule, const u64 *args)
+{
+	switch (rule->fd_arg) {
+	case 0:
+		return args[0];
+	case 1:
+		return args[1];
+	case 2:
+		return args[2];
+	case 3:
+		return args[3];
+	case 4:
+		return args[4];
 	}
-	send_short_enter(rule, call);
-	end_enter(ctx, process, rule, call);
+	return -1;
 }
 
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
@@ -648,26 +661,37 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 			return 0;
 		process->armed = 0;
 	}
-	if (is_compat()) {
+	struct short_enter record;
+	u64 now = bpf_ktime_get_boot_ns();
+
+	if (read_args(record.args, ctx->args[0])) {
 		count_loss(TRACER_LOSS_COMPAT);
 		return 0;
 	}
-	struct call *call = current_call();
-
-	if (!call || read_call(call, ctx->args[0]))
-		return 0;
-	call->time_ns = bpf_ktime_get_boot_ns();
-	call->nr = number;
-	call->exit_follows = 0;
 	if ((cfg->flags & TRACER_FILTER_FAILED) && !(rule->flags & TRACER_RULE_STATE)) {
 		u32 tid = bpf_get_current_pid_tgid();
-		u64 now = call->time_ns;
 
 		if (starts.update(&tid, &now))
 			count_loss(TRACER_LOSS_MAP_FULL);
 		return 0;
 	}
-	begin_enter(ctx, process, rule, call);
+	s32 fd = fd_argument(rule, record.args);
+
+	if (is_short(rule) && !needs_name(process, fd)) {
+		send_short_enter(&record, rule, number, now);
+		if (rule->effect == TRACER_EFFECT_CLOSE)
+			set_tag(process, fd, 0);
+		return 0;
+	}
+	struct call *call = current_call();
+
+	if (!call)
+		return 0;
+	__builtin_memcpy(call->args, record.args, sizeof(record.args));
+	call->time_ns = now;
+	call->nr = number;
+	call->exit_follows = 0;
+	begin_long_enter(ctx, rule, call);
 	return 0;
 }
 
@@ -836,17 +860,17 @@ static __always_inline int take_retry(const struct syscall_rule *rule)
 	return 1;
 }
 
-static __always_inline void send_short_exit(const struct call *call)
+static __always_inline void send_short_exit(u32 number, s64 ret, u64 time_ns)
 {
 	struct {
 		struct event_header header;
 		struct exit_body body;
 	} record;
 
-	fill_header(&record.header, TRACER_EXIT, call->exit_time_ns);
-	record.header.syscall = call->nr;
+	fill_header(&record.header, TRACER_EXIT, time_ns);
+	record.header.syscall = number;
 	record.header.size = sizeof(record);
-	record.body.ret = call->ret;
+	record.body.ret = ret;
 	send(&record, sizeof(record));
 }
 
@@ -861,7 +885,14 @@ static __always_inline void begin_exit(struct bpf_raw_tracepoint_args *ctx, stru
 	else if (reread || (rule->aux_kind == TRACER_AUX_CWD_TEXT && call->ret > 0))
 		stages.call(ctx, STAGE_EXIT_PATHS);
 	else
-		send_short_exit(call);
+		send_short_exit(call->nr, call->ret, call->exit_time_ns);
+}
+
+/* Whether the exit is nothing but its return value, whatever the call's arguments were. */
+static __always_inline int is_plain(const struct syscall_rule *rule, const struct filter_config *cfg)
+{
+	return rule->effect == TRACER_EFFECT_NONE && rule->path_arg < 0 && rule->aux_kind != TRACER_AUX_CWD_TEXT &&
+	       !(cfg->flags & TRACER_FILTER_FAILED);
 }
 
 /* Whether the call is shown where only failures are; the enter that was held back is due then. */
@@ -904,13 +935,19 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	struct process *process = traced(cfg);
 
-	if (!process || process->armed || is_compat())
+	if (!process || process->armed)
 		return 0;
+	u64 now = bpf_ktime_get_boot_ns();
+
+	if (is_plain(rule, cfg)) {
+		send_short_exit(number, ctx->args[1], now);
+		return 0;
+	}
 	struct call *call = current_call();
 
-	if (!call || read_call(call, ctx->args[0]))
+	if (!call || read_args(call->args, ctx->args[0]))
 		return 0;
-	call->exit_time_ns = bpf_ktime_get_boot_ns();
+	call->exit_time_ns = now;
 	call->ret = ctx->args[1];
 	call->nr = number;
 	call->exit_follows = 0;
@@ -918,7 +955,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 		if (!take_start(call))
 			return 0;
 		call->exit_follows = 1;
-		begin_enter(ctx, process, rule, call);
+		begin_long_enter(ctx, rule, call);
 		return 0;
 	}
 	begin_exit(ctx, process, rule, call);

@@ -249,9 +249,7 @@ def fd_column(call: Pending, done: wire.Exit | None) -> int | None:
     pair = descriptor_pair(call, done)
     if pair:
         return pair[0] if pair[0] >= 0 else None
-    if done and done.ret >= 0 and makes_descriptor(call):
-        return done.ret if done.ret < 1 << 31 else None
-    return fd_argument(call)
+    return done.ret if done and 0 <= done.ret < 1 << 31 and makes_descriptor(call) else fd_argument(call)
 
 
 def file_column(call: Pending, done: wire.Exit | None) -> Known | None:

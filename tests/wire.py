@@ -1,7 +1,7 @@
 """The records of bpf/events.h in plain Python: dataclasses, their bytes and back. Written from the header, for tests.
 
-Flags that a record's type has no use for (arguments of an exit, paths of a fork) are ignored. An enter or exit always
-has the three optional parts, aux, paths and name, each there if its flag says so.
+Flags that a record's type has no use for (a name at an enter, paths of a fork) are ignored. An exit has paths or a
+name, not both.
 """
 
 from __future__ import annotations
@@ -333,7 +333,6 @@ def _decode_enter(cursor: _Cursor, flags: int, **head: int) -> Enter:
         raise Malformed(f"{count} arguments")
     args = cursor.unpack(struct.Struct(f"={count}Q"))
     aux, paths = cursor.aux(flags), cursor.paths(flags)
-    cursor.name(flags)  # no enter has one; if it says so, the bytes are its, and mean nothing
     return Enter(args=args, aux=aux, paths=paths, **head)
 
 

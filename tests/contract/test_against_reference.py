@@ -14,6 +14,7 @@ import wire
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import Reference
+from reference_columns import signed
 
 from tracer import schema, syscalls
 from tracer._fast import Engine
@@ -89,7 +90,7 @@ def difference(setup: Setup, blocks: Sequence[bytes], *, capacity: int = 1 << 12
     rows = engine_rows(engine, blocks, capacity=capacity)
     reference = setup.reference(b"".join(blocks))
     for number, expected in enumerate(reference.rows):
-        expected |= {"seq": number, "time": (expected["time_ns"] + WALL_OFFSET_NS) // 1000}
+        expected |= {"seq": number, "time": signed(expected["time_ns"] + WALL_OFFSET_NS, 64) // 1000}
     found: dict[str, Any] = {
         f"row {number} {name} (engine, reference)": (row[name], expected[name])
         for number, (row, expected) in enumerate(zip(rows, reference.rows, strict=False))

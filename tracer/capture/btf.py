@@ -42,8 +42,6 @@ FIELDS: dict[str, tuple[str, str]] = {
 }
 """Constant of the kernel program -> structure and path of the field in it."""
 
-X86_FIELDS: dict[str, tuple[str, str]] = {"OFF_TASK_STATUS": ("task_struct", "thread_info.status")}
-
 
 class _Type(ctypes.Structure):
     _fields_ = (("name_off", ctypes.c_uint32), ("info", ctypes.c_uint32), ("size", ctypes.c_uint32))
@@ -114,14 +112,13 @@ class KernelTypes:
         return None
 
 
-def offsets(lib: Any, machine: str) -> dict[str, int]:
+def offsets(lib: Any) -> dict[str, int]:
     """Every constant that the kernel program needs, by name, for this kernel.
 
     `lib` is libbcc as bcc has loaded it. Raises MachineError.
     """
-    fields = FIELDS | (X86_FIELDS if machine == "x86_64" else {})
     types = KernelTypes(lib)
     try:
-        return {constant: types.offset(structure, path) for constant, (structure, path) in fields.items()}
+        return {constant: types.offset(structure, path) for constant, (structure, path) in FIELDS.items()}
     finally:
         types.close()

@@ -214,7 +214,7 @@ def compile_program(bcc: ModuleType, ring_bytes: int) -> Any:
     """The compiled module, not yet loaded into the kernel. Raises MachineError."""
     folder = program_folder()
     os.environ["BCC_KERNEL_SOURCE"] = str(folder)
-    constants = btf.offsets(bcc.lib, platform.machine())
+    constants = btf.offsets(bcc.lib)
     flags = [f"-D{name}={value}" for name, value in constants.items()]
     flags += [f"-DRING_PAGES={ring_bytes // os.sysconf('SC_PAGESIZE')}", f"-I{folder}", "-Wno-unused-function"]
     try:
