@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -33,16 +34,17 @@ def summary(file: Path, by: str, sort: str, top: int | None, as_json: bool) -> N
     with recording.open(file) as opened:
         result = summarize(opened, by, sort, top)
         loss = opened.loss
-    write_out(_json(file, result, loss) if as_json else _table(result))
+    write_out(_json(file, result, loss) if as_json else report_table(result, sys.stdout))
     _warn(loss)
 
 
-def _table(result: SummaryResult) -> str:
+def report_table(result: SummaryResult, stream: TextIO | None) -> str:
+    """The summary as lines of text, styled if the stream shows styles."""
     *fixed, name = result.columns
     headings = [*NUMBERS, *(Heading(column) for column in fixed), Heading(name, left=True)]
     rows = [[*_numbers(row), *map(_label, result.columns, row.key)] for row in result.rows]
     totals = [*_numbers(result.totals), *("" for _ in fixed), _total_label(result)]
-    return table(headings, rows, totals, sys.stdout)
+    return table(headings, rows, totals, stream)
 
 
 def _numbers(row: SummaryRow) -> list[str]:

@@ -1,0 +1,154 @@
+"""Seeded streams of raw events: what the kernel program would send for a made-up load, the same bytes every time.
+
+Tests, fuzzing and benchmarks start from these. Threads take turns; each is a process of its own, named `worker-<i>` by a
+record at the stream's start. A call's exit follows its enter at once.
+
+Names of descriptors come as from the kernel program: before the first call that works on a descriptor, again after it was
+closed, and with the exit of a call that returns one. Unlike there, a rename does not send them all again: the files that
+are renamed here are none that is open.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer import syscalls
+from tracer._fast.generator import MIN_BLOCK_BYTES, Call, Generator
+
+Block = npt.NDArray[np.uint8]
+
+MIXES: Final[dict[str, dict[str, int]]] = {
+    "ReadHeavy": {"read": 30, "write": 30, "openat": 10, "close": 10, "newfstatat": 10, "sync": 10},
+    "WriteHeavy": {"write": 40, "fsync": 20, "read": 15, "newfstatat": 15, "openat": 5, "close": 5},
+    "MetadataHeavy": {
+        "newfstatat": 15,
+        "faccessat": 15,
+        "close": 13,
+        "openat": 12,
+        "mkdirat": 10,
+        "unlinkat": 10,
+        "renameat2": 8,
+        "linkat": 7,
+        "read": 5,
+        "write": 5,
+    },
+    "DiverseAllTypes": {
+        "openat": 1,
+        "read": 1,
+        "sync": 1,
+        "newfstatat": 1,
+        "renameat2": 1,
+        "fcntl": 1,
+        "dup3": 1,
+        "open_by_handle_at": 1,
+        "close": 1,
+    },
+}
+"""How often what is called, by mix. The names are those that every machine has (openat, not open)."""
+
+READ_BYTES: Final = 128
+"""What every read asks for and gets."""
+
+WRITE_BYTES: Final = 256
+"""What every write asks for and gets."""
+
+_AT_FDCWD = -100
+_POINTER = 0x7FFF_F000_0000  # where paths and buffers would lie; nothing reads there
+_O_RDWR_CREAT_CLOEXEC = 0x80042
+_O_CLOEXEC = 0x80000
+_O_NONBLOCK = 0x800
+_F_SETFL = 4
+_DESCRIPTOR = 0  # stands for the descriptor that the generator fills in
+
+
+class _Shape(NamedTuple):
+    """What the syscall table doesn't say of a call."""
+
+    args: tuple[int, ...]
+    ret: int = 0
+    prefixes: tuple[bytes, ...] = ()
+
+
+_SHAPES: Final[dict[str, _Shape]] = {
+    "read": _Shape((_DESCRIPTOR, _POINTER, READ_BYTES), READ_BYTES),
+    "write": _Shape((_DESCRIPTOR, _POINTER, WRITE_BYTES), WRITE_BYTES),
+    "openat": _Shape((_AT_FDCWD, _POINTER, _O_RDWR_CREAT_CLOEXEC, 0o644), prefixes=(b"open",)),
+    "close": _Shape((_DESCRIPTOR,)),
+    "newfstatat": _Shape((_AT_FDCWD, _POINTER, _POINTER, 0), prefixes=(b"stat",)),
+    "sync": _Shape(()),
+    "fsync": _Shape((_DESCRIPTOR,)),
+    "faccessat": _Shape((_AT_FDCWD, _POINTER, 0), prefixes=(b"access",)),
+    "mkdirat": _Shape((_AT_FDCWD, _POINTER, 0o755), prefixes=(b"mkdir",)),
+    "unlinkat": _Shape((_AT_FDCWD, _POINTER, 0), prefixes=(b"unlink",)),
+    "renameat2": _Shape((_AT_FDCWD, _POINTER, _AT_FDCWD, _POINTER, 0), prefixes=(b"rename", b"renamed")),
+    "linkat": _Shape((_AT_FDCWD, _POINTER, _AT_FDCWD, _POINTER, 0), prefixes=(b"link", b"linked")),
+    "fcntl": _Shape((_DESCRIPTOR, _F_SETFL, _O_NONBLOCK)),
+    "dup3": _Shape((_DESCRIPTOR, _DESCRIPTOR, _O_CLOEXEC)),
+    "open_by_handle_at": _Shape((_AT_FDCWD, _POINTER, _O_CLOEXEC), prefixes=(b"handle",)),
+}
+
+
+def blocks(
+    mix: str,
+    pairs: int,
+    threads: int = 10,
+    seed: int = 1,
+    *,
+    distinct_paths: int | None = None,
+    names: bool = True,
+    machine: str | None = None,
+    block_bytes: int = 1 << 20,
+) -> Iterator[Block]:
+    """The stream of `pairs` calls in blocks of whole records, `block_bytes` at most each (512 or more are meant).
+
+    `distinct_paths` is how many different path texts there are at most (else each path event has one of its own),
+    `names` whether names of descriptors are told, `machine` whose syscall numbers are used (this one's by default).
+
+    Raises ValueError, before the first block is asked for, if the mix or the machine is unknown or a number out of range.
+    """
+    if block_bytes < MIN_BLOCK_BYTES:
+        raise ValueError(f"block_bytes: {MIN_BLOCK_BYTES} or more are meant, not {block_bytes}")
+    calls = _calls(mix, machine or platform.machine())
+    return _filled(Generator(calls, pairs, threads, seed, distinct_paths=distinct_paths, names=names), block_bytes)
+
+
+def stream(
+    mix: str,
+    pairs: int,
+    threads: int = 10,
+    seed: int = 1,
+    *,
+    distinct_paths: int | None = None,
+    names: bool = True,
+    machine: str | None = None,
+) -> bytes:
+    """All of the stream at once: for short ones (some 110 bytes a call). Arguments and errors are those of `blocks`."""
+    parts = blocks(mix, pairs, threads, seed, distinct_paths=distinct_paths, names=names, machine=machine)
+    return b"".join(part.tobytes() for part in parts)
+
+
+def _filled(generator: Generator, block_bytes: int) -> Iterator[Block]:
+    while True:
+        block = np.empty(block_bytes, np.uint8)
+        used = generator.fill(block)
+        if not used:
+            return
+        yield block[:used]
+
+
+def _calls(mix: str, machine: str) -> list[Call]:
+    if mix not in MIXES:
+        raise ValueError(f"no mix is called {mix!r}: one of {', '.join(MIXES)} is meant")
+    numbers = {call.name: number for number, call in syscalls.machine_numbers(machine).items()}
+    return [_call(name, weight, numbers[name]) for name, weight in MIXES[mix].items()]
+
+
+def _call(name: str, weight: int, number: int) -> Call:
+    rule, shape = syscalls.by_name(name), _SHAPES[name]
+    paths = sum(index >= 0 for index in (rule.path_arg, rule.path2_arg))
+    return weight, number, shape.args, rule.fd_arg, rule.effect, paths, shape.ret, shape.prefixes

@@ -1,0 +1,97 @@
+"""Raw events from a saved stream (see tracer/rawformat.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from tracer import rawformat
+from tracer.errors import DamagedFileError, UsageError
+
+
+class RawReader:
+    """A raw stream file: its head, then its blocks. Use as a context manager.
+
+    `head` is what the recorder wrote at its start, `end` (empty until the blocks have been read) what it wrote last.
+
+    Raises UsageError if there is no such file, DamagedFileError for one that is not a whole raw stream.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file: BinaryIO = path.open("rb")
+        except OSError as error:
+            raise UsageError(f"{path} can't be read: {error.strerror}") from error
+        self.end: dict[str, Any] = {}
+        try:
+            self._left = os.fstat(self._file.fileno()).st_size
+            self.head = self._read_head()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def blocks(self) -> Iterator[bytes]:
+        """The blocks of records in order; each is checked before it is handed out."""
+        while True:
+            tag, payload = self._part()
+            if tag == rawformat.END:
+                self.end = self._json(payload)
+                if self._left:
+                    raise self._damaged("something follows its end")
+                return
+            if tag != rawformat.BLOCK or len(payload) % 8:
+                raise self._damaged("a part is unknown")
+            yield payload
+
+    def _read_head(self) -> dict[str, Any]:
+        if self._read(len(rawformat.MAGIC)) != rawformat.MAGIC:
+            raise DamagedFileError(f"{self.path} is not a raw stream", hint="`tracer-cli record --raw FILE` writes one")
+        tag, payload = self._part()
+        if tag != rawformat.HEAD:
+            raise self._damaged("it has no head")
+        head = self._json(payload)
+        if (head.get("version"), head.get("abi_version")) != (rawformat.VERSION, rawformat.ABI_VERSION):
+            raise DamagedFileError(
+                f"{self.path} was written by another version of tracer",
+                hint=f"its format is {head.get('version')}, this version reads {rawformat.VERSION}",
+            )
+        return head
+
+    def _part(self) -> tuple[bytes, bytes]:
+        tag, checksum, length = rawformat.PART.unpack(self._read(rawformat.PART.size))
+        if length > min(self._left, rawformat.MAX_PART_BYTES):
+            raise self._damaged("it ends too early")
+        payload = self._read(length)
+        if zlib.crc32(payload) != checksum:
+            raise self._damaged("a checksum is wrong")
+        return tag, payload
+
+    def _read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        if len(data) != size:
+            raise self._damaged("it ends too early")
+        self._left -= size
+        return data
+
+    def _json(self, payload: bytes) -> dict[str, Any]:
+        try:
+            value = json.loads(payload)
+        except ValueError as error:
+            raise self._damaged("its head or end can't be read") from error
+        if not isinstance(value, dict):
+            raise self._damaged("its head or end can't be read")
+        return value
+
+    def _damaged(self, how: str) -> DamagedFileError:
+        return DamagedFileError(f"{self.path} is damaged: {how}", hint="a recording that was killed leaves no whole stream")

@@ -1,0 +1,220 @@
+"""What is traced: a command that we start, processes that run already, or the whole machine."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tracer._fast.launch import spawn
+from tracer.errors import TracerError, UsageError
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # what shells answer (POSIX, XCU 2.8.2)
+
+
+class Watcher(Protocol):
+    """The side of the kernel program that targets need."""
+
+    def watch(self, tgid: int, *, armed: bool = False) -> None:
+        """Trace a process, an armed one from its first execve on."""
+
+
+class Target(Protocol):
+    """What is traced, from before tracing starts to after it ended."""
+
+    name: str
+    is_ours: bool  # whether we started it, so that signals and time limits concern it
+
+    def prepare(self, watcher: Watcher) -> None:
+        """Tell the kernel program whom to watch; tracing has not started."""
+
+    def start(self) -> None:
+        """Tracing has started."""
+
+    def is_over(self) -> bool:
+        """Whether there is nothing left to trace. Never blocks."""
+
+    def send_signal(self, number: int) -> None:
+        """A signal that the tracer got and that the target should get too."""
+
+    def finish(self) -> int:
+        """Wait for what we started; the exit status to end with."""
+
+
+class CommandError(TracerError):
+    """The command can't be run; the exit status is the shells' (126 or 127)."""
+
+
+class Command:
+    """A command, started in a child that waits until tracing has begun. Its streams and exit status are its own.
+
+    Raises CommandError if there is no such program, with the shells' exit status.
+    """
+
+    is_ours = True
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.argv = list(argv)
+        self.path = find_program(self.argv[0])
+        self.name = Path(self.argv[0]).name
+        self._pid: int | None = None
+        self._cue = self._report = -1
+        self._status: int | None = None
+
+    def prepare(self, watcher: Watcher) -> None:
+        """Fork the child, which waits for its cue."""
+        self._pid, self._cue, self._report = spawn(os.fsencode(self.path), [os.fsencode(arg) for arg in self.argv])
+        watcher.watch(self._pid, armed=True)
+
+    def start(self) -> None:
+        """Give the cue. Raises CommandError if execve fails."""
+        os.write(self._cue, b"x")
+        self._close_cue()
+        answer = os.read(self._report, 4)
+        os.close(self._report)
+        self._report = -1
+        if answer:
+            self.finish()
+            error = int.from_bytes(answer, "little")
+            raise command_error(self.argv[0], error)
+
+    def is_over(self) -> bool:
+        """Whether the command has ended."""
+        if self._status is None and self._pid is not None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status is not None
+
+    def send_signal(self, number: int) -> None:
+        """Pass a signal on, unless the command has ended."""
+        if self._pid is not None and not self.is_over():
+            os.kill(self._pid, number)
+
+    def finish(self) -> int:
+        """Wait for the command; its exit status, or 128+n if signal n ended it. A child without a cue just exits."""
+        self._close_cue()
+        if self._pid is None:
+            return 0
+        if self._status is None:
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self._status if self._status >= 0 else 128 - self._status
+
+    def _close_cue(self) -> None:
+        if self._cue >= 0:
+            os.close(self._cue)
+            self._cue = -1
+
+
+class Processes:
+    """Processes that run already. Over when all of them have ended.
+
+    Raises UsageError for a number that is no process.
+    """
+
+    is_ours = False
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = [process_of(pid) for pid in dict.fromkeys(pids)]
+        self._ends = select.poll()
+        self._open: set[int] = set()
+        for pid in self._pids:
+            try:
+                handle = os.pidfd_open(pid)
+            except OSError as error:
+                raise UsageError(f"process {pid} can't be watched: {error.strerror}") from error
+            self._open.add(handle)
+            self._ends.register(handle, select.POLLIN)
+        self.name = read_comm(self._pids[0])
+
+    def prepare(self, watcher: Watcher) -> None:
+        """Watch them all."""
+        for pid in self._pids:
+            watcher.watch(pid)
+
+    def start(self) -> None:
+        """Nothing to do: they run."""
+
+    def is_over(self) -> bool:
+        """Whether all of them have ended."""
+        for handle, _ in self._ends.poll(0):
+            self._ends.unregister(handle)
+            os.close(handle)
+            self._open.discard(handle)
+        return not self._open
+
+    def send_signal(self, number: int) -> None:
+        """They are not ours: a signal to the tracer ends only the trace."""
+
+    def finish(self) -> int:
+        """Let go of them."""
+        for handle in self._open:
+            os.close(handle)
+        self._open.clear()
+        return 0
+
+
+class Machine:
+    """Every process but the tracer itself. Never over by itself."""
+
+    name = "all"
+    is_ours = False
+
+    def prepare(self, watcher: Watcher) -> None:
+        """Nothing to do: the filter says it."""
+
+    def start(self) -> None:
+        """Nothing to do."""
+
+    def is_over(self) -> bool:
+        """A machine does not end."""
+        return False
+
+    def send_signal(self, number: int) -> None:
+        """Nobody to send it to."""
+
+    def finish(self) -> int:
+        """Nothing to wait for."""
+        return 0
+
+
+def find_program(name: str) -> str:
+    """The path that execve gets. Raises CommandError as a shell would."""
+    found = name if "/" in name else shutil.which(name)
+    if found is None or not Path(found).exists():
+        raise command_error(name, 2)
+    if Path(found).is_dir() or not os.access(found, os.X_OK):
+        raise command_error(name, 13)
+    return found
+
+
+def command_error(name: str, error: int) -> CommandError:
+    """Why a command can't be run."""
+    failure = CommandError(f"{name} can't be run: {os.strerror(error)}")
+    failure.exit_code = NOT_FOUND if error == 2 else NOT_EXECUTABLE
+    return failure
+
+
+def process_of(pid: int) -> int:
+    """The thread group that a process or thread number belongs to. Raises UsageError if there is none."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError as error:
+        raise UsageError(f"process {pid} does not exist", hint="`pgrep -a NAME` lists processes") from error
+    return int(next(line for line in status.splitlines() if line.startswith("Tgid:")).split()[1])
+
+
+def read_comm(pid: int) -> str:
+    """A process's name, as far as it can be read."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return str(pid)
+
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM)
+"""Signals that end a recording cleanly, and that the command gets too."""

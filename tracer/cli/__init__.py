@@ -1,0 +1,61 @@
+"""The command line: one file a verb; this one turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module, metadata
+
+import click
+
+from tracer.errors import TracerError
+
+VERBS = ("record", "replay", "summary", "doctor")
+"""A verb's command is the attribute of the same name in `tracer.cli.<verb>`."""
+
+
+class Verbs(click.Group):
+    """Imports a verb only when it is used: `summary` needs DuckDB, `record` does not."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order of their use."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command, or None."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"tracer.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(metadata.version("tracer-toolkit"), "-V", "--version", prog_name="tracer-cli")
+def cli() -> None:
+    """Trace syscalls and file I/O with eBPF into Parquet recordings, and look at them."""
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    from tracer.cli.render import printable
+
+    try:
+        sys.exit(cli.main(prog_name="tracer-cli", standalone_mode=False) or 0)
+    except TracerError as error:
+        report(printable(str(error)), error.hint and printable(error.hint))
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        report(printable(error.format_message()), "see `tracer-cli --help`, or `tracer-cli VERB --help`")
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+
+
+def report(message: str, hint: str | None) -> None:
+    """One error line on stderr, and a hint."""
+    print(f"tracer-cli: error: {message}", file=sys.stderr)
+    if hint:
+        print(f"  hint: {hint}", file=sys.stderr)

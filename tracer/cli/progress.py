@@ -1,0 +1,68 @@
+"""The line that a recording shows while it runs, and the one it closes with."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from tracer.cli.render import count, printable, size
+from tracer.pipeline import LiveSession, Losses, Outcome
+from tracer.sinks.recorder import ParquetRecorder
+
+EVERY_S = 0.5
+
+
+class Progress:
+    """One line on stderr, rewritten twice a second: rows, rate, losses, size."""
+
+    def __init__(self, session: LiveSession, recorder: ParquetRecorder, *, enabled: bool) -> None:
+        self._session = session
+        self._recorder = recorder
+        self._enabled = enabled
+        self._shown = False
+        self._due = self._started = time.monotonic()
+        self._last = (self._started, 0)
+
+    def show(self) -> None:
+        """Write the line if it is time."""
+        now = time.monotonic()
+        if not self._enabled or now < self._due:
+            return
+        self._due = now + EVERY_S
+        rows = self._session.rows
+        then, before = self._last
+        rate = int((rows - before) / (now - then)) if now > then else 0
+        self._last = (now, rows)
+        lost = total_lost(self._session.losses())
+        text = (
+            f"{count(rows)} rows  {count(rate)}/s  {count(lost) if lost is not None else 'unknown'} lost  "
+            f"{size(self._recorder.bytes_written)}  {now - self._started:.0f} s"
+        )
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+        self._shown = True
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def total_lost(losses: Losses) -> int | None:
+    """All losses together; None if one is unknown."""
+    known = [lost for lost in losses.values() if lost is not None]
+    return sum(known) if len(known) == len(losses) else None
+
+
+def closing_line(path: Path, outcome: Outcome) -> str:
+    """What a recording came to: rows, losses by cause, seconds, file and its size."""
+    lost = [
+        f"{cause} {'unknown' if value is None else count(value)}" for cause, value in outcome.losses.items() if value != 0
+    ]
+    return (
+        f"tracer-cli: {count(outcome.rows)} rows in {outcome.seconds:.2f} s, "
+        f"{'nothing lost' if not lost else 'lost: ' + ', '.join(lost)}; "
+        f"{printable(str(path))}, {size(outcome.size_bytes)}"
+    )

@@ -1,0 +1,187 @@
+"""`tracer-cli record`: trace a command, processes or the machine into a Parquet recording."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from tracer import selection
+from tracer.capture import privileges
+from tracer.capture.kernel import DEFAULT_RING_BYTES, Filter, cgroup_key, ring_size
+from tracer.capture.target import Command, Machine, Processes, Target, process_of
+from tracer.cli.parameters import Duration, Size
+from tracer.cli.progress import Progress, closing_line
+from tracer.cli.stopping import Stopping
+from tracer.errors import UsageError
+from tracer.pipeline import LiveSession, Outcome
+from tracer.pipeline import record as record_session
+from tracer.sinks.raw import RawWriter
+from tracer.sinks.recorder import ParquetRecorder
+
+
+@click.command(
+    "record",
+    short_help="Trace a command, processes or the machine into a Parquet file.",
+    context_settings={"allow_interspersed_args": False},
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file. [tracer-<comm>-<date>-<time>.parquet]")
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@click.option("-p", "--pid", "pids", type=click.IntRange(1, 2**22), multiple=True, help="Trace this process; repeatable.")
+@click.option("-t", "--tid", type=click.IntRange(1, 2**22), help="Trace this thread alone.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Trace the whole machine.")
+@click.option(
+    "-f", "--follow-forks/--no-follow-forks", "follow", default=None, help="Trace children, too. [on for a command]"
+)
+@click.option("-e", "--trace", "traced", multiple=True, metavar="SET", help="Which syscalls, as strace has it. [%fs]")
+@click.option("-Z", "--failed-only", is_flag=True, help="Only calls that return an error.")
+@click.option("-u", "--user", help="Only what this user (name or number) does.")
+@click.option("--cgroup", type=click.Path(path_type=Path), help="Only tasks in this cgroup (v2) or below it.")
+@click.option("--comm", help="Only threads of this name.")
+@click.option("-d", "--duration", "duration_s", type=Duration(), help="Stop after this time: 10s, 500ms.")
+@click.option("--raw", type=click.Path(path_type=Path), help="Save the raw stream, too, for `tracer-cli replay`.")
+@click.option("--buffer-size", "ring_bytes", type=Size(), default=DEFAULT_RING_BYTES, help="The kernel's ring. [64M]")
+@click.option("-c", "--summary", "with_summary", is_flag=True, help="Print a summary on stderr at the end.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no closing line.")
+def record(
+    command: tuple[str, ...],
+    output: Path | None,
+    force: bool,
+    raw: Path | None,
+    ring_bytes: int,
+    duration_s: float | None,
+    with_summary: bool,
+    quiet: bool,
+    **choice: object,
+) -> int:
+    """Trace COMMAND and its children (or -p, -a) and write one row per syscall to a Parquet file.
+
+    Options come before the command; its input, output and exit status are its own, messages go to stderr. Without a
+    selection the file system's calls are traced.
+
+    \b
+      tracer-cli record -- make
+      tracer-cli record -o io.parquet -e %file,%desc -d 10s -p 1234
+    """
+    ring_size(ring_bytes)
+    wanted, filters = choose(command, **choice)  # type: ignore[arg-type]
+    target = choose_target(command, choice["pids"], choice["tid"], filters.everything)  # type: ignore[arg-type]
+    path = output if output is not None else default_path(target.name)
+    privileges.check()
+    stopping = Stopping(duration_s, target)
+    recorder = ParquetRecorder(path, force=force)
+    try:
+        outcome = run(target, wanted, filters, ring_bytes, raw_writer(raw, force), recorder, stopping, quiet)
+    finally:
+        recorder.abort()
+        stopping.finish()
+    if not quiet:
+        click.echo(closing_line(path, outcome), err=True)
+    if with_summary:
+        print_summary(path)
+    return stopping.exit_status
+
+
+def run(
+    target: Target,
+    wanted: frozenset[str],
+    filters: Filter,
+    ring_bytes: int,
+    raw: Callable[[Mapping[str, object]], RawWriter] | None,
+    recorder: ParquetRecorder,
+    stopping: Stopping,
+    quiet: bool,
+) -> Outcome:
+    """Trace into the recorder, showing progress."""
+    with LiveSession(
+        target, wanted, filters, ring_bytes=ring_bytes, raw=raw, should_stop=stopping.is_due
+    ) as session:
+        progress = Progress(session, recorder, enabled=not quiet and sys.stderr.isatty())
+        stopping.each_look = progress.show
+        try:
+            return record_session(session, recorder)
+        finally:
+            progress.clear()
+
+
+def choose(
+    command: tuple[str, ...],
+    *,
+    pids: tuple[int, ...],
+    tid: int | None,
+    everything: bool,
+    follow: bool | None,
+    traced: tuple[str, ...],
+    failed_only: bool,
+    user: str | None,
+    cgroup: Path | None,
+    comm: str | None,
+) -> tuple[frozenset[str], Filter]:
+    """The syscalls and the filter that the options ask for. Raises UsageError."""
+    given = [bool(command), bool(pids) or tid is not None, everything]
+    narrowed = user is not None or cgroup is not None or comm is not None
+    if sum(given) > 1:
+        raise UsageError("a command, -p or -t, and -a exclude each other", hint="give one of them")
+    if not any(given) and not narrowed:
+        raise UsageError("nothing to trace", hint="`tracer-cli record -- COMMAND`, or -p PID, or -a")
+    if cgroup is not None:
+        cgroup_key(cgroup)
+    filters = Filter(
+        everything=everything or not any(given),
+        follow=bool(command) if follow is None else follow,
+        uid=user_id(user) if user is not None else None,
+        tid=tid,
+        cgroup=cgroup,
+        comm=os.fsencode(comm) if comm is not None else None,
+        failed_only=failed_only,
+    )
+    return selection.parse(list(traced) or None), filters
+
+
+def choose_target(command: tuple[str, ...], pids: tuple[int, ...], tid: int | None, everything: bool) -> Target:
+    """What is traced. Raises UsageError or CommandError."""
+    if command:
+        return Command(command)
+    if everything:
+        return Machine()
+    return Processes([*pids, *([process_of(tid)] if tid is not None else [])])
+
+
+def user_id(user: str) -> int:
+    """A user's number. Raises UsageError for an unknown name."""
+    if user.isdecimal():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError as error:
+        raise UsageError(f"no user {user}", hint="give a name or a number of /etc/passwd") from error
+
+
+def default_path(name: str) -> Path:
+    """`tracer-<comm>-<date>-<time>.parquet` in the current folder; a number behind it if that exists."""
+    plain = re.sub(r"[^\w.+-]", "_", name)[:60] or "command"
+    stem = f"tracer-{plain}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    names = [Path(f"{stem}.parquet"), *(Path(f"{stem}-{n}.parquet") for n in range(1, 1000))]
+    return next((path for path in names if not path.exists()), names[0])
+
+
+def raw_writer(path: Path | None, force: bool) -> Callable[[Mapping[str, object]], RawWriter] | None:
+    """What makes the raw stream's writer once its head is known; None if none is wanted."""
+    return None if path is None else lambda head: RawWriter(path, head, force=force)
+
+
+def print_summary(path: Path) -> None:
+    """The recording's summary on stderr: stdout is the command's."""
+    from tracer import recording
+    from tracer.cli.summary import report_table
+    from tracer.reports.summary import summary
+
+    with recording.open(path) as opened:
+        click.echo(report_table(summary(opened), sys.stderr), err=True, nl=False)

@@ -1,0 +1,25 @@
+"""`tracer-cli replay`: make a recording of a saved raw stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracer.cli.progress import closing_line
+from tracer.pipeline import ReplaySession
+from tracer.pipeline import record as record_session
+from tracer.sinks.recorder import ParquetRecorder
+
+
+@click.command("replay", short_help="Make a Parquet recording of a raw stream.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The recording to write.")
+@click.option("--force", is_flag=True, help="Overwrite the recording if it exists.")
+@click.option("-q", "--quiet", is_flag=True, help="No closing line.")
+def replay(file: Path, output: Path, force: bool, quiet: bool) -> None:
+    """Give the rows that recording live gave, from the raw stream FILE of `record --raw`. Needs no root."""
+    with ReplaySession(file) as session:
+        outcome = record_session(session, ParquetRecorder(output, force=force))
+    if not quiet:
+        click.echo(closing_line(output, outcome), err=True)

@@ -1,0 +1,61 @@
+"""When a recording ends before its target does: a signal, or its time is up."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+from tracer.capture.target import FORWARDED, Target
+
+GRACE_S = 5.0
+"""How long a command that got our signal may take to end before the recording ends without it."""
+
+SI_KERNEL = 0x80
+"""si_code of a signal from the terminal, which goes to the command by itself (sigaction(2))."""
+
+
+class Stopping:
+    """Holds SIGINT and SIGTERM back and asks for them once a millisecond, so that a recording always ends in order.
+
+    A first signal goes on to a command that we started, and the recording ends when the command does, at the latest five
+    seconds later; a second one ends it at once. `finish` waits for the target, whose `exit_status` is known afterwards.
+    """
+
+    def __init__(self, duration_s: float | None, target: Target) -> None:
+        self.exit_status = 0
+        self.each_look: Callable[[], None] = lambda: None
+        self._target = target
+        self._duration_s = duration_s
+        self._end: float | None = None
+        self._signalled = False
+        self._looked = False
+        self._old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+
+    def is_due(self) -> bool:
+        """Whether the recording ends now."""
+        self.each_look()
+        if not self._looked:
+            self._looked = True
+            self._end = time.monotonic() + self._duration_s if self._duration_s is not None else None
+        got = signal.sigtimedwait(FORWARDED, 0)
+        if got is not None:
+            return self._on_signal(got)
+        if self._end is None or time.monotonic() < self._end:
+            return False
+        if not self._signalled:
+            self._target.send_signal(signal.SIGTERM)
+        return True
+
+    def _on_signal(self, got: signal.struct_siginfo) -> bool:
+        again = self._signalled
+        self._signalled = True
+        if got.si_code != SI_KERNEL or again:
+            self._target.send_signal(got.si_signo)
+        self._end = time.monotonic() + GRACE_S
+        return again or not self._target.is_ours
+
+    def finish(self) -> None:
+        """Wait for the target and take signals again."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._old_mask)
+        self.exit_status = self._target.finish()

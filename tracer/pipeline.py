@@ -1,0 +1,329 @@
+"""The only module that knows all stages: wires them, runs them, stops them, sums the loss counters."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shlex
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+
+from tracer import schema, selection, syscalls
+from tracer._fast import Columns, Engine
+from tracer._fast.ring import Ring
+from tracer.batch import record_batch
+from tracer.capture import privileges
+from tracer.capture.kernel import DEFAULT_RING_BYTES, LOSS_CAUSES, Filter, KernelSource
+from tracer.capture.raw import RawReader
+from tracer.capture.target import Command, Target
+from tracer.errors import DamagedFileError
+from tracer.sinks.raw import RawWriter
+from tracer.sinks.recorder import ParquetRecorder
+
+BATCH_ROWS = 1 << 17
+BLOCK_BYTES = 8 << 20
+
+POLL_S = 0.001
+"""How long the ring may fill between two looks. Looking sooner costs the traced program more than it saves us: reading what
+another core has just written slows that core's next record (dd bs=1: 1.8 s without the pause, 1.55 s with it)."""
+
+BUSY_BYTES = 1 << 20
+"""A look that found more than this is followed by the next one at once."""
+
+Losses = dict[str, int | None]
+"""What is missing from a recording, by cause; None: unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Boot clock and wall clock, read together: what turns `time_ns` into `time`."""
+
+    boot_ns: int
+    wall_ns: int
+
+    @classmethod
+    def now(cls) -> Self:
+        """The closest of a few pairs of readings."""
+        readings = []
+        for _ in range(5):
+            before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            wall = time.time_ns()
+            after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            readings.append((after - before, (before + after) // 2, wall))
+        _, boot_ns, wall_ns = min(readings)
+        return cls(boot_ns, wall_ns)
+
+    @property
+    def wall_offset_ns(self) -> int:
+        """Wall clock minus boot clock."""
+        return self.wall_ns - self.boot_ns
+
+
+class Session(Protocol):
+    """A source of column batches, live or replayed."""
+
+    clock: Clock
+    facts: dict[str, str]
+
+    def columns(self) -> Iterator[Columns]:
+        """Batches until the end. The taker calls `release` on each when it is done with it."""
+
+    def losses(self) -> Losses:
+        """What is missing so far, by cause."""
+
+
+def new_engine(machine: str, wanted: frozenset[str], *, failed_only: bool, ask_proc: bool, keep_stream: bool) -> Engine:
+    """An engine for a machine's syscall numbers."""
+    return Engine(
+        syscalls.rules(machine, wanted),
+        syscalls.names(machine),
+        syscalls.FAMILIES,
+        capacity_rows=BATCH_ROWS,
+        ask_proc=ask_proc,
+        failed_only=failed_only,
+        keep_stream=keep_stream,
+    )
+
+
+class LiveSession:
+    """Traces a target from entering to leaving the context.
+
+    `wanted` names the syscalls that become rows. `raw` gets the stream as it came. `flush_s`: a batch is handed out after
+    that time even if it is not full (None: only full ones, and the last). `should_stop` is asked once a millisecond.
+
+    Raises MachineError if the kernel can't be traced, CommandError if the command can't be run.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self,
+        target: Target,
+        wanted: frozenset[str],
+        filters: Filter,
+        *,
+        ring_bytes: int = DEFAULT_RING_BYTES,
+        raw: Callable[[Mapping[str, object]], RawWriter] | None = None,
+        flush_s: float | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        privileges.check()
+        machine = platform.machine()
+        self.target = target
+        self.clock = Clock.now()
+        self._should_stop = should_stop
+        self._flush_s = flush_s
+        self._engine = new_engine(
+            machine, wanted, failed_only=filters.failed_only, ask_proc=True, keep_stream=raw is not None
+        )
+        self._source = KernelSource(syscalls.rules(machine, wanted), filters, ring_bytes)
+        self._ring = Ring(self._source.ring_fd, self._source.ring_bytes)
+        self._losses: Losses = {}
+        self.facts = session_facts(self.clock, target, wanted)
+        self.raw = raw({"machine": machine, "failed_only": filters.failed_only, **self.facts}) if raw else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._source.close()
+        if self.raw is not None:
+            self.raw.abort()
+
+    def columns(self) -> Iterator[Columns]:
+        """Start the target, and hand out batches until it is over."""
+        self.target.prepare(self._source)
+        self._source.attach()
+        self.target.start()
+        block = np.empty(BLOCK_BYTES, np.uint8)
+        flushed = time.monotonic()
+        tracing = True
+        while True:
+            drained = self._ring.drain(block)
+            yield from self._handle(block[:drained])
+            if not tracing and drained == 0:
+                break
+            if self._flush_s is not None and time.monotonic() - flushed > self._flush_s:
+                flushed = time.monotonic()
+                yield from self._take()
+            if drained < BUSY_BYTES and tracing:
+                time.sleep(POLL_S)
+            if tracing and (self.target.is_over() or self._should_stop()):
+                self._source.detach()
+                tracing = False
+        yield from self._take()
+        self._losses = self._read_losses()
+        if self.raw is not None:
+            self.raw.close({"loss": self._losses})
+
+    def _handle(self, records: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> Iterator[Columns]:
+        used = 0
+        while used < len(records):
+            used = self._engine.feed(records, used)
+            if used < len(records):
+                yield from self._take()
+        if self.raw is not None:
+            self.raw.write(self._engine.take_stream())
+
+    def _take(self) -> Iterator[Columns]:
+        columns = self._engine.take()
+        if columns is not None:
+            yield columns
+
+    @property
+    def rows(self) -> int:
+        """Rows so far, those that have not been handed out included."""
+        return self._engine.builder.first_seq + self._engine.builder.rows
+
+    def losses(self) -> Losses:
+        """What is missing so far, by cause."""
+        return self._losses or self._read_losses()
+
+    def _read_losses(self) -> Losses:
+        return {**self._source.losses(), **self._engine.counters()}
+
+
+class ReplaySession:
+    """The rows of a saved raw stream. Never asks /proc. Use as a context manager.
+
+    Raises UsageError or DamagedFileError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._reader = RawReader(path)
+        try:
+            head = self._reader.head
+            self.clock = Clock(**json.loads(head["clock"]))
+            self.facts = {key: str(head[key]) for key in FACTS}
+            self._engine = new_engine(
+                head["machine"],
+                frozenset(self.facts["selection"].split(",")),
+                failed_only=bool(head["failed_only"]),
+                ask_proc=False,
+                keep_stream=False,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            self._reader.__exit__()
+            raise DamagedFileError(f"{path} is damaged: its head lacks something ({error})") from error
+        except BaseException:
+            self._reader.__exit__()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.__exit__()
+
+    def columns(self) -> Iterator[Columns]:
+        """Batches until the end of the stream."""
+        for block in self._reader.blocks():
+            records = np.frombuffer(block, np.uint8)
+            used = 0
+            while used < len(records):
+                used = self._engine.feed(records, used)
+                columns = self._engine.take() if used < len(records) else None
+                if columns is not None:
+                    yield columns
+        columns = self._engine.take()
+        if columns is not None:
+            yield columns
+
+    def losses(self) -> Losses:
+        """What the recorder counted in the kernel, and what pairing counts now."""
+        saved = self._reader.end.get("loss", {})
+        kernel: Losses = {cause: saved.get(cause) for cause in (*LOSS_CAUSES, "program_skipped")}
+        return kernel | self._engine.counters()
+
+
+FACTS = ("version", "host", "boot_id", "session", "started_at", "clock", "command", "selection", "mode")
+"""Footer keys that are known when a session starts; see docs/schema.md."""
+
+
+def session_facts(clock: Clock, target: Target, wanted: frozenset[str]) -> dict[str, str]:
+    """What a recording says about itself, apart from its rows and losses."""
+    command = shlex.join(target.argv) if isinstance(target, Command) else target.name
+    return {
+        "version": metadata.version("tracer-toolkit"),
+        "host": socket.gethostname(),
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "session": uuid.uuid4().hex,
+        "started_at": datetime.fromtimestamp(clock.wall_ns / 1e9, UTC).isoformat(),
+        "clock": json.dumps({"boot_ns": clock.boot_ns, "wall_ns": clock.wall_ns}),
+        "command": os.fsencode(command).decode(errors="backslashreplace"),
+        "selection": ",".join(sorted(wanted)),
+        "mode": "headless",
+    }
+
+
+def footer(session: Session) -> dict[str, str]:
+    """The footer keys of a finished recording, without their `tracer.` prefix."""
+    return session.facts | {"schema_version": str(schema.VERSION), "loss": json.dumps(session.losses())}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a recording came to."""
+
+    rows: int
+    size_bytes: int
+    seconds: float
+    losses: Losses
+
+
+def record(session: Session, recorder: ParquetRecorder) -> Outcome:
+    """Run a session into a recorder, up to the closed and renamed file.
+
+    Raises OutputError, and whatever the session raises; the recorder leaves nothing behind then.
+    """
+    started = time.monotonic()
+    rows = 0
+    try:
+        for columns in session.columns():
+            rows += columns.rows
+            recorder.write(record_batch(columns, session.clock.wall_offset_ns), columns.release)
+        size = recorder.close(footer(session))
+    except BaseException:
+        recorder.abort()
+        raise
+    return Outcome(rows, size, time.monotonic() - started, session.losses())
+
+
+def trace(
+    command: Sequence[str],
+    *,
+    trace: str | Sequence[str] | None = None,
+    follow: bool = True,
+    failed_only: bool = False,
+    ring_bytes: int = DEFAULT_RING_BYTES,
+) -> Iterator[pa.RecordBatch]:
+    """Run a command and yield what it does as record batches of `tracer.schema.SCHEMA`, ten times a second while it runs.
+
+    `trace` selects syscalls as `tracer-cli record -e` does. Leaving the loop early ends the tracing and the command.
+
+    Raises TracerError: UsageError, MachineError, CommandError.
+    """
+    expressions = [trace] if isinstance(trace, str) else list(trace) if trace is not None else None
+    wanted = selection.parse(expressions)
+    target = Command(command)
+    filters = Filter(follow=follow, failed_only=failed_only)
+    with LiveSession(target, wanted, filters, ring_bytes=ring_bytes, flush_s=0.1) as session:
+        try:
+            for columns in session.columns():
+                yield record_batch(columns, session.clock.wall_offset_ns)
+        except GeneratorExit:
+            target.send_signal(15)
+            raise
+        finally:
+            with contextlib.suppress(ChildProcessError):
+                target.finish()

@@ -1,0 +1,1 @@
+"""Where column batches go."""

@@ -1,0 +1,98 @@
+"""One output file: written under a temporary name beside its own, complete or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from tracer.errors import OutputError
+
+
+class OutputFile:
+    """A file that appears under its name only when it is complete.
+
+    Opens a temporary dot-name in the same folder (mode 0600, never through a symlink). Under sudo it belongs to the invoking
+    user. `commit` gives it its name; without `force` an existing file is never replaced, not even one that appeared
+    meanwhile. `stream` is the open binary file.
+
+    Raises OutputError, before anything is written, if the file can't be made or would replace another one.
+    """
+
+    def __init__(self, path: Path, *, force: bool = False) -> None:
+        self.path = path
+        self.force = force
+        if not force and path.is_symlink() or path.exists() and not force:
+            raise _exists(path)
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder", hint="give the name of a file")
+        self._temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.tmp")
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            self.stream = os.fdopen(os.open(self._temporary, flags, 0o600), "w+b", buffering=0)
+        except OSError as error:
+            raise open_error(path, error) from error
+        self._give_to_invoking_user()
+
+    def _give_to_invoking_user(self) -> None:
+        uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+        if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
+            os.fchown(self.stream.fileno(), int(uid), int(gid))
+
+    def commit(self) -> int:
+        """Make what was written durable and give it its name; its size in bytes. Raises OutputError."""
+        try:
+            self.stream.flush()
+            os.fsync(self.stream.fileno())
+            size = os.fstat(self.stream.fileno()).st_size
+            self.stream.close()
+            self._rename()
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        return size
+
+    def _rename(self) -> None:
+        if self.force:
+            self._temporary.replace(self.path)
+            return
+        try:
+            os.link(self._temporary, self.path)
+        except FileExistsError as error:
+            raise OutputError(
+                f"{self.path} has appeared meanwhile", hint=f"the complete recording is in {self._temporary}"
+            ) from error
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}:
+                raise
+            self._temporary.rename(self.path)  # a file system without hard links
+            return
+        self._temporary.unlink()
+
+    def abort(self) -> None:
+        """Leave nothing behind. Safe to call at any time, also after `commit`."""
+        with suppress(OSError):
+            self.stream.close()
+        with suppress(FileNotFoundError):
+            self._temporary.unlink()
+
+
+def _exists(path: Path) -> OutputError:
+    return OutputError(f"{path} exists", hint="choose another name, or overwrite it with --force")
+
+
+def open_error(path: Path, error: OSError) -> OutputError:
+    """Why a file can't be made, for the user."""
+    folder = path.parent
+    if error.errno == errno.ENOENT:
+        return OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p {folder}")
+    if error.errno == errno.ENOTDIR:
+        return OutputError(f"{folder} is not a folder", hint="give another place with -o")
+    return OutputError(f"{path} can't be written: {error.strerror}", hint="give another place with -o")
+
+
+def write_error(path: Path, error: OSError) -> OutputError:
+    """Why writing failed, for the user."""
+    hint = "make room, or give another place with -o" if error.errno == errno.ENOSPC else None
+    return OutputError(f"writing {path} failed: {error.strerror or error}", hint=hint)
