@@ -41,6 +41,7 @@ class Row(NamedTuple):
     ret: int | None
     file: str | None = None
     old_file: str | None = None
+    comm: str = ""
 
 
 class Expected(NamedTuple):
@@ -126,7 +127,8 @@ def _rows_by_thread(rows: Iterable[Row], calls: Sequence[Call]) -> dict[int, lis
         if row.tid in watched:
             by_thread[row.tid].append(row)
     first = by_thread[calls[0].tid]
-    begin = next((at for at, row in enumerate(first) if row.syscall == "execve"), 0)
+    selected = any(row.syscall == "execve" for row in first)
+    begin = next((at for at, row in enumerate(first) if row.syscall == "execve" or not selected and row.comm != "strace"), 0)
     by_thread[calls[0].tid] = first[begin:]
     return by_thread
 

@@ -1,21 +1,24 @@
-from collections.abc import Buffer
-from typing import Final, TypeAlias, final
+from collections.abc import Sequence
+from typing import Final, Self, TypeAlias, final
 
-Call: TypeAlias = tuple[int, int, tuple[int, ...], int, int, int, int, tuple[bytes, ...]]
+import numpy as np
+import numpy.typing as npt
+
+_Call: TypeAlias = tuple[int, int, tuple[int, ...], int, int, int, int, tuple[bytes, ...]]
 
 MIN_BLOCK_BYTES: Final[int]
 MAX_THREADS: Final[int]
 
 @final
 class Generator:
-    def __init__(
-        self,
-        calls: list[Call],
+    def __new__(
+        cls,
+        calls: Sequence[_Call],
         pairs: int,
         threads: int,
         seed: int,
         *,
         distinct_paths: int | None = None,
         names: bool = True,
-    ) -> None: ...
-    def fill(self, block: Buffer) -> int: ...
+    ) -> Self: ...
+    def fill(self, block: npt.NDArray[np.uint8] | bytearray | memoryview) -> int: ...

@@ -113,10 +113,11 @@ cdef void set_prefix(Prefix *prefix, bytes text) except *:
 cdef class Generator:
     """A stream of `pairs` calls, an enter and its exit each, in blocks.
 
-    Thread i is the only one of its process, pid 1000 + i and tid 2000 + i; threads take turns. The n-th call of a thread
-    works on descriptor 64 + i * 100 + n % 100. `calls` is what can be called: for each its weight, its number, its
-    arguments, the index of its descriptor argument (or -1), its `tracer_effect`, the number of its path arguments, what
-    it returns unless that is a descriptor, and the prefixes of its paths (of the descriptor it returns, if it has none).
+    Thread i is the only one of its process, pid 1000 + i and tid 2000 + i; threads take turns. The n-th call of a
+    thread works on descriptor 64 + i * 100 + n % 100. `calls` is what can be called: for each its weight, its number,
+    its arguments, the index of its descriptor argument (or -1), its `tracer_effect`, the number of its path arguments,
+    what it returns unless that is a descriptor, and the prefixes of its paths (if it has none, of the descriptor that
+    it returns).
 
     Paths are `/tmp/<prefix>-<tid>-<n>`; with `distinct_paths` they are `/tmp/shared-<number>`, so many of them in all.
     Without `names` the stream has no names of descriptors. The same arguments give the same bytes, however large the
@@ -142,7 +143,7 @@ cdef class Generator:
     cdef uint32_t comms
     cdef bint names
 
-    def __cinit__(self, list calls not None, pairs, threads, seed, *, distinct_paths=None, bint names=True):
+    def __cinit__(self, calls, pairs, threads, seed, *, distinct_paths=None, bint names=True):
         if not 0 <= pairs < 1 << 63:
             raise ValueError(f"pairs: 0 or more are meant, not {pairs}")
         if not 1 <= threads <= MAX_THREADS:
@@ -162,7 +163,7 @@ cdef class Generator:
         self.labels = <Label *> calloc(<size_t> self.threads * FDS, sizeof(Label))
         if self.labels == NULL:
             raise MemoryError
-        self.set_calls(calls)
+        self.set_calls(list(calls))
 
     def __dealloc__(self):
         free(self.shapes)
@@ -185,7 +186,7 @@ cdef class Generator:
             at += <size_t> call[0]
         return 0
 
-    cdef int set_shape(self, Shape *shape, tuple call) except -1:
+    cdef int set_shape(self, Shape *shape, call) except -1:
         _, number, args, fd_arg, effect, paths, ret, prefixes = call
         if len(args) > TRACER_MAX_ARGS or not -1 <= fd_arg < len(args):
             raise ValueError(f"at most {TRACER_MAX_ARGS} arguments are meant, the descriptor among them")
@@ -210,7 +211,7 @@ cdef class Generator:
         return 0
 
     def fill(self, unsigned char[::1] block not None) -> int:
-        """Write whole records, each padded to 8 bytes, from the block's start on; the bytes used, 0 at the stream's end.
+        """Write whole records, each padded to 8 bytes, from the block's start on; the bytes used, 0 at the end.
 
         Raises ValueError if the block is below `MIN_BLOCK_BYTES` or not aligned to 8 bytes.
         """

@@ -1,11 +1,11 @@
 """Seeded streams of raw events: what the kernel program would send for a made-up load, the same bytes every time.
 
-Tests, fuzzing and benchmarks start from these. Threads take turns; each is a process of its own, named `worker-<i>` by a
-record at the stream's start. A call's exit follows its enter at once.
+Tests, fuzzing and benchmarks start from these. Threads take turns; each is a process of its own, named `worker-<i>` by
+a record at the stream's start. A call's exit follows its enter at once.
 
-Names of descriptors come as from the kernel program: before the first call that works on a descriptor, again after it was
-closed, and with the exit of a call that returns one. Unlike there, a rename does not send them all again: the files that
-are renamed here are none that is open.
+Names of descriptors come as from the kernel program: before the first call that works on a descriptor, again after it
+was closed, and with the exit of a call that returns one. Unlike there, a rename does not send them all again: the files
+that are renamed here are none that is open.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer import syscalls
-from tracer._fast.generator import MIN_BLOCK_BYTES, Call, Generator
+from tracer._fast.generator import MIN_BLOCK_BYTES, Generator
 
 Block = npt.NDArray[np.uint8]
 
@@ -66,6 +66,19 @@ _F_SETFL = 4
 _DESCRIPTOR = 0  # stands for the descriptor that the generator fills in
 
 
+class _Call(NamedTuple):
+    """What `Generator` is told of a call."""
+
+    weight: int
+    number: int
+    args: tuple[int, ...]
+    fd_arg: int
+    effect: int
+    paths: int
+    ret: int
+    prefixes: tuple[bytes, ...]
+
+
 class _Shape(NamedTuple):
     """What the syscall table doesn't say of a call."""
 
@@ -109,7 +122,8 @@ def blocks(
     `distinct_paths` is how many different path texts there are at most (else each path event has one of its own),
     `names` whether names of descriptors are told, `machine` whose syscall numbers are used (this one's by default).
 
-    Raises ValueError, before the first block is asked for, if the mix or the machine is unknown or a number out of range.
+    Raises ValueError, before the first block is asked for, if the mix or the machine is unknown or a number out of
+    range.
     """
     if block_bytes < MIN_BLOCK_BYTES:
         raise ValueError(f"block_bytes: {MIN_BLOCK_BYTES} or more are meant, not {block_bytes}")
@@ -141,14 +155,22 @@ def _filled(generator: Generator, block_bytes: int) -> Iterator[Block]:
         yield block[:used]
 
 
-def _calls(mix: str, machine: str) -> list[Call]:
+def _calls(mix: str, machine: str) -> list[_Call]:
     if mix not in MIXES:
         raise ValueError(f"no mix is called {mix!r}: one of {', '.join(MIXES)} is meant")
     numbers = {call.name: number for number, call in syscalls.machine_numbers(machine).items()}
     return [_call(name, weight, numbers[name]) for name, weight in MIXES[mix].items()]
 
 
-def _call(name: str, weight: int, number: int) -> Call:
+def _call(name: str, weight: int, number: int) -> _Call:
     rule, shape = syscalls.by_name(name), _SHAPES[name]
-    paths = sum(index >= 0 for index in (rule.path_arg, rule.path2_arg))
-    return weight, number, shape.args, rule.fd_arg, rule.effect, paths, shape.ret, shape.prefixes
+    return _Call(
+        weight=weight,
+        number=number,
+        args=shape.args,
+        fd_arg=rule.fd_arg,
+        effect=rule.effect,
+        paths=sum(index >= 0 for index in (rule.path_arg, rule.path2_arg)),
+        ret=shape.ret,
+        prefixes=shape.prefixes,
+    )
