@@ -16,6 +16,7 @@ CHECKED = BUILD != "release"
 
 DIRECTIVES = {
     "language_level": 3,
+    "auto_pickle": False,
     "binding": True,
     "embedsignature": True,
     "embedsignature.format": "python",

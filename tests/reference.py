@@ -34,6 +34,7 @@ from reference_columns import (
     signed,
     sleep_column,
     space_column,
+    stays_as_it_is,
     text_of,
 )
 
@@ -169,14 +170,18 @@ class Reference:
         call, thread.pending = thread.pending, None
         if call is None:
             self.counters["exit_without_enter"] += thread.has_entered
-        elif call.enter.syscall != done.syscall:
+        elif not self.completes(call, done):
             self.counters["mismatched"] += 1
         else:
-            call = call.with_paths(done.paths)
             process = self.process(done.tgid)
+            call = self.named_late(call.with_paths(done.paths), done, process)
             last_brk = process.brk
             self.take_effect(call, done, process)
             self.emit(thread, call, done, last_brk)
+
+    def completes(self, call: Pending, done: wire.Exit) -> bool:
+        both = (call.rule.effect, self.rules[done.syscall].effect)
+        return call.enter.syscall == done.syscall or both == (wire.EFFECT_EXEC, wire.EFFECT_EXEC)
 
     def on_name(self, record: wire.Name) -> None:
         process = self.process(record.tgid)
@@ -220,8 +225,10 @@ class Reference:
         rule = call.rule
         process = self.process(call.enter.tgid)
         fd = fd_argument(call)
-        if rule.path_arg < 0 or rule.flags & wire.RULE_LABEL:
-            entry = None if fd is None or rule.flags & wire.RULE_LABEL else process.table.get(fd)
+        if rule.flags & wire.RULE_LABEL:
+            return call
+        if rule.path_arg < 0:
+            entry = process.table.get(fd) if fd is not None else None
             return replace(call, descriptor=entry.known if entry else None)
         paths = call.enter.paths or wire.Paths(status1=wire.PATH_ABSENT)
         path1 = PathArgument(
@@ -231,6 +238,7 @@ class Reference:
             self.empty_names_directory(call),
             self.null_names_directory(call),
             is_text=bool(rule.flags & wire.RULE_OLD_IS_TEXT),
+            is_looked_at=not stays_as_it_is(call),
         )
         if rule.path2_arg < 0:
             return replace(call, path1=path1)
@@ -254,12 +262,27 @@ class Reference:
             wire.EMPTY_FSPICK: FSPICK_EMPTY_PATH,
             wire.EMPTY_MOVE_MOUNT: MOVE_MOUNT_F_EMPTY_PATH,
         }
+        if call.rule.aux_kind == wire.AUX_UTIMES:
+            return call.has_flag(AT_EMPTY_PATH)
         return kind == wire.EMPTY_ALWAYS or (kind in needed and call.has_flag(needed[kind]))
 
     @staticmethod
     def null_names_directory(call: Pending) -> bool:
         by_flag = call.rule.empty_path == wire.EMPTY_AT_FLAG and call.has_flag(AT_EMPTY_PATH)
         return by_flag or call.rule.empty_path == wire.EMPTY_NULL
+
+    # ---- names at exit ----
+
+    def named_late(self, call: Pending, done: wire.Exit, process: Process) -> Pending:
+        """The call with the name that /proc gave its descriptor for this very exit, if it had none."""
+        fd = fd_argument(call)
+        if call.rule.path_arg >= 0 or call.descriptor or fd is None or done.ret == EBADF:
+            return call
+        entry = process.table.get(fd)
+        if entry is None or call.rule.effect == wire.EFFECT_CLOSE:
+            return call
+        asked = entry.known.source == "proc" and entry.bound_ns == done.time_ns
+        return replace(call, descriptor=entry.known) if asked else call
 
     # ---- effects ----
 

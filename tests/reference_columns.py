@@ -16,6 +16,7 @@ RESTARTS = (-512, -513, -514, -516)
 PATH_BYTES = 4095
 PAGE_BYTES = 4096
 INT64_MAX = (1 << 63) - 1
+MASK = (1 << 64) - 1
 
 F_DUPFD, F_DUPFD_CLOEXEC = 0, 1030
 MAP_ANONYMOUS = 0x20
@@ -23,6 +24,7 @@ MSG_PEEK, MSG_TRUNC = 0x2, 0x20
 TIMER_ABSTIME = 1
 BPF_COMMON_ATTRS = 1 << 16
 BPF_COMMANDS_THAT_RETURN_FD = (0, 5, 7, 13, 14, 17, 18, 19, 28, 30, 32, 33, 36)
+UTIME_OMIT = 0x3FFF_FFFE
 EPOLL_OPS = {1: "ADD", 2: "DEL", 3: "MOD"}
 
 # As Python has them, but for what it lacks (133 until 3.14; the kernel's own, which only its mistakes let out) and the
@@ -58,6 +60,7 @@ class PathArgument:
     empty_means_directory: bool
     null_means_directory: bool
     is_text: bool = False
+    is_looked_at: bool = True
 
     @property
     def was_read(self) -> bool:
@@ -67,10 +70,14 @@ class PathArgument:
     def joined(self) -> Known | None:
         """The name that the text itself gives, if there is a text."""
         if self.was_read and self.is_text:
-            return Known(self.text, "arg")
+            return Known(self.text[:PATH_BYTES], "arg")
+        if self.was_read and self.text and not self.is_looked_at:
+            return Known(self.text[:PATH_BYTES], "arg")
         return Known(join(self.text, self.directory), "arg") if self.was_read and self.text else None
 
     def file(self, succeeded: bool) -> Known | None:
+        if not self.is_looked_at:
+            return self.joined
         empty = self.was_read and not self.text and self.empty_means_directory
         null = self.status == wire.PATH_NULL and self.null_means_directory
         return self.directory if succeeded and (empty or null) else self.joined
@@ -162,16 +169,18 @@ def _components(path: bytes) -> list[bytes]:
 def join(text: bytes, directory: Known | None) -> bytes:
     """The text, absolute if that can be known."""
     if text.startswith(b"/"):
-        base = []
+        base = b""
     elif directory is None or not directory.text.startswith(b"/"):
         return text[:PATH_BYTES]
     else:
-        base = _components(directory.text)
+        base = directory.text[:PATH_BYTES] if directory.text != b"/" else b""
     rest = _components(text)
     # a `..` at the directory's end was itself left alone: nothing before it may be taken away
-    while rest and rest[0] == b".." and base[-1:] != [b".."]:
-        del rest[0], base[-1:]
-    return (b"/" + b"/".join(base + rest))[:PATH_BYTES]
+    while rest and rest[0] == b".." and not base.endswith(b"/.."):
+        del rest[0]
+        base = base.rpartition(b"/")[0]
+    whole = b"/".join([base, *rest])[:PATH_BYTES]
+    return (whole.removesuffix(b"/") if len(whole) > 1 else whole) or b"/"
 
 
 def section_text(name: wire.NameText) -> bytes | None:
@@ -179,14 +188,15 @@ def section_text(name: wire.NameText) -> bytes | None:
     deleted = b" (deleted)" if name.status & wire.NAME_DELETED else b""
     if name.status & wire.NAME_INCOMPLETE or (name.kind == wire.NAME_TEXT and not name.text):
         return None
-    components = name.text.removesuffix(b"\0").split(b"\0")
+    text = name.text[:PATH_BYTES]
+    components = text.removesuffix(b"\0").split(b"\0")
     texts = {
         wire.NAME_COMPONENTS: b"/" + b"/".join(reversed(components)) + deleted,
-        wire.NAME_TEXT: name.text + deleted,
+        wire.NAME_TEXT: text + deleted,
         wire.NAME_PIPE: b"pipe:[%d]" % name.inode + deleted,
         wire.NAME_SOCKET: b"socket:[%d]" % name.inode + deleted,
-        wire.NAME_ANON: b"anon_inode:" + name.text + deleted,
-        wire.NAME_PSEUDO: b"/" + name.text + b" (deleted)",
+        wire.NAME_ANON: b"anon_inode:" + text + deleted,
+        wire.NAME_PSEUDO: b"/" + text + b" (deleted)",
     }
     return texts.get(name.kind)
 
@@ -227,6 +237,11 @@ def is_anonymous_map(call: Pending) -> bool:
     return call.rule.quantity == wire.QUANTITY_MMAP and call.has_flag(MAP_ANONYMOUS)
 
 
+def stays_as_it_is(call: Pending) -> bool:
+    """Whether it is a utimensat that changes neither time, and so looks at no file."""
+    return call.rule.aux_kind == wire.AUX_UTIMES and call.aux("QQQ") == (UTIME_OMIT, UTIME_OMIT, 1)
+
+
 def fd_argument(call: Pending) -> int | None:
     if call.rule.fd_arg < 0 or is_anonymous_map(call):
         return None
@@ -263,7 +278,7 @@ def file_column(call: Pending, done: wire.Exit | None) -> Known | None:
             return None  # the descriptor argument is another file than the new one
         if call.rule.aux_kind == wire.AUX_CWD_TEXT and done.paths and done.paths.text1:
             read = done.paths.status1 in (wire.PATH_OK, wire.PATH_TRUNCATED)
-            return Known(done.paths.text1, "kernel") if read else None
+            return Known(done.paths.text1[:PATH_BYTES], "kernel") if read else None
     if call.path2:
         return call.path2.file(succeeded)
     if call.path1:
@@ -302,6 +317,9 @@ def bytes_column(call: Pending, done: wire.Exit | None) -> int | None:
 def offset_column(call: Pending, done: wire.Exit | None) -> int | None:
     if call.rule.offset_arg == -2:
         return done.ret if done and done.ret >= 0 else None
+    # of the vector calls, those with flags take -1 for the current position
+    if call.rule.aux_kind == wire.AUX_IOVEC and call.rule.flags_arg >= 0 and call.arg(call.rule.offset_arg) == MASK:
+        return None
     return signed(call.arg(call.rule.offset_arg), 64) if call.rule.offset_arg >= 0 else None
 
 

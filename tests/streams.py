@@ -145,14 +145,27 @@ class Teller:
         if not lost:
             self.tell(wire.Enter(syscall=call.number, args=call.args, aux=call.aux, paths=call.paths, **head))
 
-    def exit(self, thread: Thread, step_ns: int, *, other: int | None = None, lost: bool = False) -> None:
-        """The exit of whatever the thread is in, or of `other`; without both, nothing."""
+    def exit(
+        self,
+        thread: Thread,
+        step_ns: int,
+        *,
+        other: int | None = None,
+        lost: bool = False,
+        answer: tuple[int, wire.NameText] | None = None,
+    ) -> None:
+        """The exit of whatever the thread is in, or of `other`; without both, nothing.
+
+        `answer`: a descriptor and what /proc called it for this exit.
+        """
         call, head = self.pending.pop(thread, None), self.head(thread, step_ns)
         number = other if other is not None else call.number if call and call.returns else None
         if number is None or lost:
             return
         call = call or Call(number, (), 0)
         aux, paths, name = call.exit_aux, call.exit_paths, call.exit_name
+        if answer:
+            self.tell(wire.Name(fd=answer[0], name=answer[1], from_proc=True, **head))
         self.tell(wire.Exit(syscall=number, ret=call.ret, aux=aux, paths=paths, name=name, **head))
 
     def call(self, thread: Thread, step_ns: int, call: Call) -> None:
@@ -172,6 +185,7 @@ class Maker:
         for number in self.known:
             by_effect.setdefault(rules[number].effect, []).append(number)
         self.changes = [group for effect, group in by_effect.items() if effect for _ in range(OFTEN.get(effect, 1))]
+        self.execs = by_effect.get(wire.EFFECT_EXEC, [])
         self.random = Random()
         # three calls that show what is remembered: a descriptor's name, the directory's, the break
         self.reader = self._first(lambda r: r.fd_arg == 0 and r.path_arg < 0 and r.byte_class == wire.BYTES_READ)
@@ -303,7 +317,17 @@ class Maker:
         if self.rarely():
             teller.exit(thread, step_ns, other=self.random.choice(self.known))
         elif teller.pending:
-            teller.exit(self.random.choice(list(teller.pending)), step_ns, lost=self.rarely())
+            thread = self.random.choice(list(teller.pending))
+            call = teller.pending[thread]
+            other, answer = None, None
+            if call.number in self.execs and self.random.random() < 0.5:
+                other = self.random.choice(self.execs)  # as after an execveat that succeeded
+            if call.args and self.random.random() < 0.4:
+                rule = self.rules[call.number]
+                fd = call.args[rule.fd_arg] if 0 <= rule.fd_arg < len(call.args) else 3
+                signed = (fd & 0x7FFF_FFFF) - (fd & 0x8000_0000)
+                answer = signed, self.name()
+            teller.exit(thread, step_ns, other=other, lost=self.rarely(), answer=answer)
 
     def tell_task(self, thread: Thread, step_ns: int, teller: Teller) -> None:
         """A fork, an exec, a thread's end or its new name."""

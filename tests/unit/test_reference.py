@@ -151,6 +151,15 @@ def test_an_exit_of_another_syscall_drops_both(scene: Scene) -> None:
     assert (counters["mismatched"], counters["exit_without_enter"]) == (1, 1)
 
 
+@pytest.mark.parametrize(("entered", "left"), [("execveat", "execve"), ("execve", "execveat")])
+def test_an_exec_may_end_as_another_exec(scene: Scene, entered: str, left: str) -> None:
+    scene.enter(entered, -100, 0, 0, 0, 0, path=b"/bin/new")
+    scene.exec()
+    row = scene.exit(left, 0)
+    assert row and (row["syscall"], row["file"], row["latency_ns"]) == (entered, "/bin/new", 20)
+    assert not any(scene.reference.counters.values())
+
+
 def test_unknown_syscalls_are_ignored(scene: Scene) -> None:
     scene.enter("read", 3, 0, 1)
     scene.feed(Enter(syscall=511, **scene.head()))
@@ -256,6 +265,13 @@ def test_offsets_and_sizes(scene: Scene) -> None:
     assert scene.call("lseek", 3, 7, 2, ret=EBADF)["offset"] is None
     assert scene.call("read", 3, 0, -1, ret=-14)["requested_bytes"] is None
     assert scene.call("writev", 3, 0, 2, ret=5, aux=struct.pack("=QQ8x", 11, 1))["requested_bytes"] == 11
+
+
+@pytest.mark.parametrize("name", ["preadv2", "pwritev2"])
+def test_an_offset_of_minus_one_is_the_current_position(scene: Scene, name: str) -> None:
+    assert scene.call(name, 3, 0, 1, -1, 0, 0, ret=4)["offset"] is None
+    assert scene.call(name, 3, 0, 1, 4096, 0, 0, ret=4)["offset"] == 4096
+    assert scene.call(name.removesuffix("2"), 3, 0, 1, -1, ret=-22)["offset"] == -1
 
 
 def test_flags_are_unsigned_and_openat2s_are_in_its_structure(scene: Scene) -> None:
@@ -417,6 +433,27 @@ def test_when_an_empty_path_means_the_directory(
         assert scene.file(4) == "/d"
 
 
+OMIT = struct.Struct("=QQQ").pack(0x3FFF_FFFE, 0x3FFF_FFFE, 1)
+
+
+@pytest.mark.parametrize(
+    ("args", "path", "aux", "file"),
+    [
+        ((5, 0, 64, 0x1000), Paths(b""), None, "/d"), ((5, 0, 64, 0x1000), Paths(b""), bytes(24), "/d"),
+        ((5, 0, 64, 0x1000), Paths(b""), OMIT, None), ((5, 0, 64, 0), NULL, OMIT, None),
+        ((5, 0, 64, 0), Paths(b"./x"), bytes(24), "/d/x"), ((5, 0, 64, 0), Paths(b"./x"), OMIT, "./x"),
+        ((5, 0, 64, 0), Paths(b"./x"), OMIT[:16] + bytes(8), "/d/x"),
+    ],
+)  # fmt: skip
+def test_utimensat_of_nothing_looks_at_nothing(
+    scene: Scene, args: tuple[int, ...], path: Paths, aux: bytes | None, file: str | None
+) -> None:
+    scene.open(b"/d", 5)
+    row = scene.call("utimensat", *args, path=path, aux=aux)
+    source = None if file is None else "fd" if file == "/d" else "arg"
+    assert (row["file"], row["file_source"]) == (file, source)
+
+
 def test_rename_and_link_have_two_files(scene: Scene) -> None:
     scene.cwd(b"/w")
     scene.open(b"/d", 5)
@@ -444,6 +481,10 @@ def test_move_mount_sides_are_empty_by_their_own_flags(scene: Scene) -> None:
         for row in (scene.call("move_mount", 5, 0, 6, 0, flags, path=empty) for flags in (0x4, 0x40, 0x44))
     ]
     assert both == [("/from", None), (None, "/to"), ("/from", "/to")]
+    row = scene.call("move_mount", 5, 0, 6, 0, 0x40, path=empty)
+    assert row["file_source"] == "fd"
+    row = scene.call("move_mount", 5, 0, 6, 0, 0x4, path=Paths(b"", b"/new", 1, 1), ret=ENOENT)
+    assert (row["old_file"], row["file"], row["file_source"]) == (None, "/new", "arg")
 
 
 def test_a_path_that_was_not_resident_is_read_again_by_its_slot(scene: Scene) -> None:
@@ -469,6 +510,7 @@ def test_getcwd_is_named_by_what_it_returned(scene: Scene) -> None:
     row = scene.call("getcwd", 0, 64, ret=5, exit_paths=Paths(b"/w/d"))
     assert (row["file"], row["file_source"]) == ("/w/d", "kernel")
     assert scene.call("getcwd", 0, 64, ret=-34)["file"] is None
+    assert scene.call("getcwd", 0, 64, ret=-34, exit_paths=Paths(b"/stale"))["file"] is None
 
 
 def test_labels_are_no_files(scene: Scene) -> None:
@@ -513,6 +555,23 @@ def test_sources(scene: Scene) -> None:
     assert scene.call("fsync", 5)["file_source"] == "proc"
     failed = scene.open(b"/d", ENOENT)
     assert (failed["file"], failed["file_source"], failed["fd"]) == ("/d", "arg", None)
+
+
+def test_a_name_that_proc_gave_for_this_exit_is_used(scene: Scene) -> None:
+    def read(ret: int, *, from_proc: bool, later_ns: int) -> str | None:
+        scene.feed(TaskExit(group_dead=True, **scene.head()))
+        scene.enter("read", 3, 0, 9)
+        scene.name(3, b"/late", from_proc=from_proc)
+        scene.now_ns += later_ns - 10
+        row = scene.exit("read", ret)
+        assert row and row["file_source"] in (None, "proc")
+        name: str | None = row["file"]
+        return name
+
+    assert read(4, from_proc=True, later_ns=0) == "/late"
+    assert read(EBADF, from_proc=True, later_ns=0) is None
+    assert read(4, from_proc=True, later_ns=1) is None
+    assert read(4, from_proc=False, later_ns=0) is None
 
 
 def test_an_incomplete_walk_falls_back_to_the_joined_path(scene: Scene) -> None:

@@ -410,6 +410,14 @@ def test_a_failed_exec_changes_nothing(scene: Scene) -> None:
 # ---- names of threads ----
 
 
+def test_a_thread_that_was_unknown_at_enter_stays_so_for_that_call(scene: Scene) -> None:
+    scene.enter("execve", 0, 0, 0, path=b"/bin/new")
+    scene.exec(comm=b"new")
+    row = scene.exit("execve", 0)
+    assert row and row["comm"] == ""
+    assert scene.call("getpid")["comm"] == "new"
+
+
 def test_comm_is_the_one_of_the_enter(scene: Scene) -> None:
     assert scene.call("getpid")["comm"] == ""
     scene.fork(PID, WORKER, comm=b"parent")

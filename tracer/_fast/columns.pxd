@@ -1,9 +1,10 @@
 """Column arrays that calls are written into (see tracer/schema.py for what they mean)."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
+from tracer._fast.calls cimport Call
+from tracer._fast.dictionary cimport Dictionary
 from tracer._fast.events cimport TRACER_MAX_SYSCALLS, syscall_rule
-from tracer._fast.pairer cimport Call
 from tracer._fast.text cimport Text
 
 
@@ -18,20 +19,6 @@ cdef enum:
     IN_OLD_FILE
     IN_EPOLL_OP
     DICTIONARY_COUNT
-
-
-cdef struct Dictionary:
-    # the texts of one column in one batch, each once
-    int slot  # which of a text's two places notes its code here
-    int64_t serial
-    char *data
-    uint64_t used
-    uint64_t capacity
-    int32_t *offsets
-    uint32_t count
-    uint32_t offsets_capacity
-    int32_t *table  # hash -> code, -1: empty
-    uint32_t mask
 
 
 cdef struct Pointers:

@@ -8,6 +8,7 @@ from tracer._fast.columns cimport ColumnBuilder
 from tracer._fast.events cimport event_header
 from tracer._fast.fdcache cimport FdCache
 from tracer._fast.pairer cimport Pairer
+from tracer._fast.records cimport record_end
 
 
 cdef class Engine:
@@ -57,22 +58,21 @@ cdef class Engine:
         return start
 
     cdef Py_ssize_t run(self, const char *data, Py_ssize_t used, Py_ssize_t size) noexcept nogil:
-        cdef const event_header *header
+        cdef Py_ssize_t end
         while used < size and not self.builder.is_full():
-            header = <const event_header *> (data + used)
-            if size - used < <Py_ssize_t> sizeof(event_header) or header.size < sizeof(event_header) \
-                    or header.size > size - used:
+            end = record_end(data, used, size)
+            if end < 0:
                 self.pairer.malformed += 1
                 return size
             self.events += 1
             if self.pairer.step(data + used):
                 self.builder.append(&self.pairer.call, &self.pairer.rules[self.pairer.call.number])
                 self.pairer.finish()
-            if self.keep_stream and (self.keep(self.pairer.asked, self.pairer.asked_bytes) < 0
-                                     or self.keep(data + used, header.size) < 0):
+            if self.keep_stream and (self.keep(self.pairer.names.answers.data, self.pairer.names.answers.used) < 0
+                                     or self.keep(data + used, (<const event_header *> (data + used)).size) < 0):
                 return -1
-            used += (header.size + 7) & ~7
-        return min(used, size)
+            used = end
+        return used
 
     cdef int keep(self, const char *data, size_t size) noexcept nogil:
         cdef size_t padded = (size + 7) & ~<size_t> 7
@@ -96,7 +96,7 @@ cdef class Engine:
         self.stream_bytes = 0
         return taken
 
-    def take(self):
+    def take(self) -> Columns | None:
         """The rows so far as `Columns`, or None."""
         return self.builder.take()
 

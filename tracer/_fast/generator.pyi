@@ -1,15 +1,16 @@
 from collections.abc import Sequence
-from typing import Final, Self, TypeAlias, final
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
 _Call: TypeAlias = tuple[int, int, tuple[int, ...], int, int, int, int, tuple[bytes, ...]]
 
 MIN_BLOCK_BYTES: Final[int]
 MAX_THREADS: Final[int]
 
-@final
+@disjoint_base
 class Generator:
     def __new__(
         cls,

@@ -1,6 +1,6 @@
 """Making path texts: joining to a directory, folding, and spelling the names that the kernel program sends."""
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from libc.stdio cimport snprintf
 from libc.string cimport memchr, memcpy
 
@@ -24,12 +24,18 @@ cdef inline uint32_t parent_length(const char *out, uint32_t used) noexcept nogi
     return 0
 
 
+cdef inline bint ends_in_dots(const char *out, uint32_t used) noexcept nogil:
+    """Whether the last component is `..`."""
+    return used >= 3 and out[used - 1] == c"." and out[used - 2] == c"." and out[used - 3] == c"/"
+
+
 cdef inline uint32_t fold(char *out, uint32_t used, const char *path, uint32_t size) noexcept nogil:
     """Append the components of `path` to out[:used]; the new length.
 
     out[:used] is a directory without a trailing slash (empty for the root). `.` and empty components vanish. `..` at the
     beginning takes a component of the directory away: it was named by the kernel and has no symlinks. Behind any other
-    component it stays, since that one may be a symlink. A text of more than PATH_LIMIT bytes is cut there.
+    component it stays, since that one may be a symlink, and so it does behind a directory that ends in a `..` that stayed.
+    A text of more than PATH_LIMIT bytes is cut there, and ends in no `/`.
     """
     cdef uint32_t start = 0, end, length
     cdef bint leading = True
@@ -40,7 +46,8 @@ cdef inline uint32_t fold(char *out, uint32_t used, const char *path, uint32_t s
         length = end - start
         if length == 0 or (length == 1 and path[start] == c"."):
             pass
-        elif leading and length == 2 and path[start] == c"." and path[start + 1] == c".":
+        elif leading and length == 2 and path[start] == c"." and path[start + 1] == c"." \
+                and not ends_in_dots(out, used):
             used = parent_length(out, used)
         else:
             leading = False
@@ -52,7 +59,14 @@ cdef inline uint32_t fold(char *out, uint32_t used, const char *path, uint32_t s
             memcpy(out + used, path + start, length)
             used += length
         start = end + 1
+    if used > 1 and out[used - 1] == c"/":
+        used -= 1
     return used
+
+
+cdef inline Text *cut_path(const char *path, uint32_t size) noexcept nogil:
+    """A path as it is, but for what is behind PATH_LIMIT; NULL when memory is out."""
+    return new_text(path, size if size < PATH_LIMIT else PATH_LIMIT)
 
 
 cdef inline Text *join_path(const Text *directory, const char *path, uint32_t size) noexcept nogil:
@@ -63,7 +77,7 @@ cdef inline Text *join_path(const Text *directory, const char *path, uint32_t si
     cdef bint absolute = size > 0 and path[0] == c"/"
     if not absolute:
         if directory == NULL or directory.size == 0 or directory.data[0] != c"/":
-            return new_text(path, size if size < PATH_LIMIT else PATH_LIMIT)
+            return cut_path(path, size)
         used = directory.size if directory.size < PATH_LIMIT else PATH_LIMIT
         memcpy(out, directory.data, used)
         if used == 1:
@@ -95,16 +109,20 @@ cdef inline uint32_t spell_components(char *out, const char *data, uint32_t size
 
 
 cdef inline Text *spell_name(const name_section *section, const char *data) noexcept nogil:
-    """The text of a name section; NULL for an incomplete one, an unknown kind, or when memory is out."""
+    """The text of a name section; NULL for none, an incomplete or an empty one, an unknown kind, or when memory is out."""
     cdef char out[PATH_LIMIT + 64]
-    cdef uint32_t size = section.len if section.len < PATH_LIMIT else PATH_LIMIT
+    cdef uint32_t size
     cdef int used = 0
-    cdef bint deleted = section.status & TRACER_NAME_DELETED
-    if section.status & TRACER_NAME_INCOMPLETE:
+    cdef bint deleted
+    if section == NULL or section.status & TRACER_NAME_INCOMPLETE:
         return NULL
+    size = section.len if section.len < PATH_LIMIT else PATH_LIMIT
+    deleted = section.status & TRACER_NAME_DELETED
     if section.kind == TRACER_NAME_COMPONENTS:
         used = <int> spell_components(out, data, size)
     elif section.kind == TRACER_NAME_TEXT:
+        if size == 0:
+            return NULL
         memcpy(out, data, size)
         used = <int> size
     elif section.kind == TRACER_NAME_PIPE:

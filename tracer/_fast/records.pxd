@@ -22,6 +22,14 @@ cdef struct Parts:
     const char *name_text
 
 
+cdef inline Py_ssize_t record_end(const char *data, Py_ssize_t start, Py_ssize_t size) noexcept nogil:
+    """Where the record at `start` ends, padding included, in a block of `size` bytes; -1 if no whole record is there."""
+    cdef const event_header *header = <const event_header *> (data + start)
+    if size - start < <Py_ssize_t> sizeof(event_header) or header.size < sizeof(event_header) or header.size > size - start:
+        return -1
+    return min(start + ((header.size + 7) & ~7), size)
+
+
 cdef inline uint32_t body_size(const event_header *header) noexcept nogil:
     """Size of the fixed body by type; 0xffff for a type that is not known."""
     if header.type == TRACER_ENTER:
@@ -54,7 +62,7 @@ cdef inline bint take_paths(Parts *parts, const char *record, uint32_t size, uin
 
 
 cdef inline bint take_name(Parts *parts, const char *record, uint32_t size, uint32_t *used) noexcept nogil:
-    if used[0] % 8 or used[0] + sizeof(name_section) > size:
+    if used[0] + sizeof(name_section) > size:
         return False
     parts.name = <const name_section *> (record + used[0])
     used[0] += sizeof(name_section)
@@ -90,8 +98,11 @@ cdef inline bint take_apart(const char *record, Parts *parts) noexcept nogil:
             return False
         parts.aux = <const uint64_t *> (record + used)
         used += TRACER_AUX_BYTES
-    if flags & TRACER_HAS_PATHS and not take_paths(parts, record, header.size, &used):
-        return False
-    if header.type == TRACER_EXIT and flags & TRACER_HAS_NAME and not take_name(parts, record, header.size, &used):
-        return False
-    return used == header.size
+    if flags & TRACER_HAS_PATHS:
+        if not take_paths(parts, record, header.size, &used):
+            return False
+    elif header.type == TRACER_EXIT and flags & TRACER_HAS_NAME:
+        if not take_name(parts, record, header.size, &used):
+            return False
+    # an exit has paths or a name: behind texts, a name would lie anywhere
+    return used == header.size and not (header.type == TRACER_EXIT and flags & TRACER_HAS_PATHS and flags & TRACER_HAS_NAME)

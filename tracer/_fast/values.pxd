@@ -2,13 +2,13 @@
 
 from libc.stdint cimport INT64_MAX as INT64_LARGEST, int32_t, int64_t, uint32_t, uint64_t
 
+from tracer._fast.calls cimport Call, argument
 from tracer._fast.events cimport (
     TRACER_AUX_IOVEC, TRACER_AUX_MSGHDR, TRACER_AUX_OPEN_HOW, TRACER_AUX_TIMEVAL, TRACER_AUX_XATTR_ARGS,
     TRACER_BYTES_NONE, TRACER_BYTE_RULE_PROBE, TRACER_BYTE_RULE_RECV, TRACER_QUANTITY_BRK, TRACER_QUANTITY_CLOCK_SLEEP,
     TRACER_QUANTITY_MMAP, TRACER_QUANTITY_MREMAP, TRACER_QUANTITY_MUNMAP, TRACER_QUANTITY_NO_SPACE,
     TRACER_QUANTITY_POLL_MS, TRACER_QUANTITY_POLL_SPEC, TRACER_QUANTITY_SLEEP, syscall_rule,
 )
-from tracer._fast.pairer cimport Call
 
 
 cdef enum:
@@ -19,15 +19,6 @@ cdef enum:
     NS_PER_S = 1000000000
 
 
-cdef inline uint64_t arg(const Call *call, int index) noexcept nogil:
-    return call.args[index] if 0 <= index < 6 else 0
-
-
-cdef inline bint is_errno(int64_t ret) noexcept nogil:
-    """-4095 .. -1 without the codes by which the kernel starts an interrupted call again (include/linux/errno.h)."""
-    return -4095 <= ret < 0 and not (ret == -512 or ret == -513 or ret == -514 or ret == -516)
-
-
 cdef inline bint requested_bytes(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
     if rule.aux_kind == TRACER_AUX_IOVEC or rule.aux_kind == TRACER_AUX_MSGHDR:
         value[0] = <int64_t> call.aux[0]
@@ -35,7 +26,7 @@ cdef inline bint requested_bytes(const Call *call, const syscall_rule *rule, int
     if rule.aux_kind == TRACER_AUX_XATTR_ARGS:
         value[0] = <int64_t> <uint32_t> call.aux[1]
         return call.has_aux
-    value[0] = <int64_t> arg(call, rule.size_arg)
+    value[0] = <int64_t> argument(call, rule.size_arg)
     return rule.size_arg >= 0 and value[0] >= 0
 
 
@@ -50,7 +41,7 @@ cdef inline bint moved_bytes(const Call *call, const syscall_rule *rule, int64_t
         if requested_bytes(call, rule, &requested) and requested == 0:
             value[0] = 0
     elif rule.byte_rule == TRACER_BYTE_RULE_RECV:
-        flags = arg(call, rule.flags_arg)
+        flags = argument(call, rule.flags_arg)
         known = requested_bytes(call, rule, &requested)
         if flags & MSG_PEEK:
             value[0] = 0
@@ -63,7 +54,9 @@ cdef inline bint file_offset(const Call *call, const syscall_rule *rule, int64_t
     if rule.offset_arg == OFFSET_IS_RET:
         value[0] = call.ret
         return call.returned and call.ret >= 0
-    value[0] = <int64_t> arg(call, rule.offset_arg)
+    value[0] = <int64_t> argument(call, rule.offset_arg)
+    if value[0] == -1 and rule.aux_kind == TRACER_AUX_IOVEC and rule.flags_arg >= 0:
+        return False  # preadv2 and pwritev2, from the current position
     return rule.offset_arg >= 0
 
 
@@ -71,7 +64,7 @@ cdef inline bint call_flags(const Call *call, const syscall_rule *rule, int64_t 
     if rule.aux_kind == TRACER_AUX_OPEN_HOW:
         value[0] = <int64_t> call.aux[0]
         return call.has_aux
-    value[0] = <uint32_t> arg(call, rule.flags_arg)
+    value[0] = <uint32_t> argument(call, rule.flags_arg)
     return rule.flags_arg >= 0
 
 
@@ -80,7 +73,7 @@ cdef inline int64_t whole_pages(uint64_t size) noexcept nogil:
 
 
 cdef inline bint address_space(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
-    if not call.returned or is_errno(call.ret):
+    if not call.returned or call.ret < 0:
         return False
     if rule.quantity == TRACER_QUANTITY_MMAP or rule.quantity == TRACER_QUANTITY_MUNMAP:
         value[0] = whole_pages(call.args[1])
@@ -112,7 +105,7 @@ cdef inline bint duration_ns(const Call *call, int64_t units_per_s, int64_t *val
 cdef inline bint requested_sleep(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
     if rule.quantity == TRACER_QUANTITY_SLEEP:
         return duration_ns(call, NS_PER_S, value)
-    if rule.quantity == TRACER_QUANTITY_CLOCK_SLEEP and not arg(call, rule.flags_arg) & TIMER_ABSTIME:
+    if rule.quantity == TRACER_QUANTITY_CLOCK_SLEEP and not argument(call, rule.flags_arg) & TIMER_ABSTIME:
         return duration_ns(call, NS_PER_S, value)
     return False
 
@@ -120,9 +113,9 @@ cdef inline bint requested_sleep(const Call *call, const syscall_rule *rule, int
 cdef inline bint timeout(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
     cdef int32_t milliseconds
     if rule.quantity == TRACER_QUANTITY_POLL_MS:
-        milliseconds = <int32_t> arg(call, rule.timeout_arg)
+        milliseconds = <int32_t> argument(call, rule.timeout_arg)
         value[0] = <int64_t> milliseconds * 1000000
         return milliseconds >= 0
-    if rule.quantity == TRACER_QUANTITY_POLL_SPEC and arg(call, rule.timeout_arg) != 0:
+    if rule.quantity == TRACER_QUANTITY_POLL_SPEC and argument(call, rule.timeout_arg) != 0:
         return duration_ns(call, 1000000 if rule.aux_kind == TRACER_AUX_TIMEVAL else NS_PER_S, value)
     return False

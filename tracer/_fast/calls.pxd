@@ -1,0 +1,74 @@
+"""One call, from its enter to its row, and what can be said of it without knowing any other."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from tracer._fast.events cimport TRACER_PATH_OK, TRACER_PATH_TRUNCATED, TRACER_QUANTITY_MMAP, syscall_rule
+from tracer._fast.text cimport Text, replace
+
+
+cdef enum:
+    MAP_ANONYMOUS = 0x20  # include/uapi/asm-generic/mman-common.h
+
+
+cdef struct PathSlot:
+    # one path argument
+    Text *directory  # that it is relative to, as it was called at enter; NULL: unknown, or not needed
+    uint8_t directory_source
+    uint8_t status
+    bint on_success  # it is empty and meant the directory: a name only if the call succeeds
+
+
+cdef struct Call:
+    # the texts belong to it
+    uint64_t enter_ns
+    uint64_t exit_ns
+    uint64_t gap_ns
+    uint64_t args[6]
+    uint64_t aux[3]
+    int64_t ret
+    int64_t space_bytes  # of brk
+    uint32_t tgid
+    uint32_t tid
+    uint16_t number
+    bint returned
+    bint has_gap
+    bint has_aux
+    bint has_comm  # its thread was renamed since the enter: `comm` is the name before that, NULL if it was unknown
+    uint8_t source  # of `file`
+    int32_t returned_fd  # a descriptor that the call made, or -1
+    Text *comm
+    Text *file
+    Text *old_file
+    PathSlot paths[2]
+
+
+cdef inline uint64_t argument(const Call *call, int index) noexcept nogil:
+    """An argument by a rule's index; 0 where there is none."""
+    return call.args[index] if 0 <= index < 6 else 0
+
+
+cdef inline int32_t descriptor_argument(const Call *call, const syscall_rule *rule) noexcept nogil:
+    """The descriptor that the call works on, or -1. What mmap is given for anonymous memory is none."""
+    cdef int32_t fd
+    if rule.fd_arg < 0 or (rule.quantity == TRACER_QUANTITY_MMAP and argument(call, rule.flags_arg) & MAP_ANONYMOUS):
+        return -1
+    fd = <int32_t> argument(call, rule.fd_arg)
+    return fd if fd >= 0 else -1
+
+
+cdef inline bint is_errno(int64_t ret) noexcept nogil:
+    """-4095 .. -1 without the codes by which the kernel starts an interrupted call again (include/linux/errno.h)."""
+    return -4095 <= ret < 0 and not (ret == -512 or ret == -513 or ret == -514 or ret == -516)
+
+
+cdef inline bint was_read(uint8_t status) noexcept nogil:
+    return status == TRACER_PATH_OK or status == TRACER_PATH_TRUNCATED
+
+
+cdef inline void clear_call(Call *call) noexcept nogil:
+    """Give back what a call holds."""
+    replace(&call.comm, NULL)
+    replace(&call.file, NULL)
+    replace(&call.old_file, NULL)
+    replace(&call.paths[0].directory, NULL)
+    replace(&call.paths[1].directory, NULL)

@@ -1,0 +1,188 @@
+"""The distinct texts of one column, numbered in the order in which they came."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from tracer._fast.text cimport Text
+
+import numpy as np
+
+
+# ---- dictionaries ----
+
+cdef int init_dictionary(Dictionary *dictionary, int slot) except -1:
+    dictionary.slot = slot
+    dictionary.capacity = 4096
+    dictionary.offsets_capacity = 64
+    dictionary.mask = 127
+    dictionary.data = <char *> malloc(dictionary.capacity)
+    dictionary.offsets = <int32_t *> malloc((dictionary.offsets_capacity + 1) * sizeof(int32_t))
+    dictionary.table = <int32_t *> malloc((dictionary.mask + 1) * sizeof(int32_t))
+    if dictionary.data == NULL or dictionary.offsets == NULL or dictionary.table == NULL:
+        raise MemoryError
+    clear_dictionary(dictionary, 0)
+    return 0
+
+
+cdef void clear_dictionary(Dictionary *dictionary, int64_t serial) noexcept nogil:
+    dictionary.serial = serial
+    dictionary.used = 0
+    dictionary.count = 0
+    dictionary.offsets[0] = 0
+    memset(dictionary.table, 0xFF, (dictionary.mask + 1) * sizeof(int32_t))
+
+
+cdef void free_dictionary(Dictionary *dictionary) noexcept nogil:
+    free(dictionary.data)
+    free(dictionary.offsets)
+    free(dictionary.table)
+
+
+cdef inline uint64_t hash_bytes(const char *data, uint64_t size) noexcept nogil:
+    """FNV-1a in words of eight bytes, mixed at the end."""
+    cdef uint64_t hashed = <uint64_t> 0xCBF29CE484222325 ^ size
+    cdef uint64_t word
+    while size >= 8:
+        memcpy(&word, data, 8)
+        hashed = (hashed ^ word) * <uint64_t> 0x9E3779B97F4A7C15
+        hashed ^= hashed >> 29
+        data += 8
+        size -= 8
+    word = 0
+    memcpy(&word, data, size)
+    hashed = (hashed ^ word) * <uint64_t> 0x9E3779B97F4A7C15
+    return hashed ^ (hashed >> 32)
+
+
+cdef inline int continuation(const unsigned char *data, uint32_t left, int wanted) noexcept nogil:
+    cdef int i
+    if left <= <uint32_t> wanted:
+        return 0
+    for i in range(1, wanted + 1):
+        if data[i] & 0xC0 != 0x80:
+            return 0
+    return wanted + 1
+
+
+cdef inline int utf8_length(const unsigned char *data, uint32_t left) noexcept nogil:
+    """Bytes of the valid UTF-8 character at data (RFC 3629: no surrogates, nothing overlong), or 0."""
+    cdef unsigned char first = data[0]
+    if first < 0x80:
+        return 1
+    if 0xC2 <= first <= 0xDF:
+        return continuation(data, left, 1)
+    if 0xE0 <= first <= 0xEF:
+        if left > 1 and ((first == 0xE0 and data[1] < 0xA0) or (first == 0xED and data[1] > 0x9F)):
+            return 0
+        return continuation(data, left, 2)
+    if 0xF0 <= first <= 0xF4:
+        if left > 1 and ((first == 0xF0 and data[1] < 0x90) or (first == 0xF4 and data[1] > 0x8F)):
+            return 0
+        return continuation(data, left, 3)
+    return 0
+
+
+cdef uint64_t write_utf8(char *out, const Text *text) noexcept nogil:
+    """Copy a text as valid UTF-8, a bad byte as \\xHH; the bytes written, at most four times as many as came in."""
+    cdef const char *digits = b"0123456789abcdef"
+    cdef const unsigned char *data = <const unsigned char *> text.data
+    cdef uint32_t i = 0
+    cdef uint64_t used = 0
+    cdef int length
+    while i < text.size:
+        length = utf8_length(data + i, text.size - i)
+        if length:
+            memcpy(out + used, data + i, length)
+            used += length
+            i += length
+        else:
+            out[used] = c"\\"
+            out[used + 1] = c"x"
+            out[used + 2] = digits[data[i] >> 4]
+            out[used + 3] = digits[data[i] & 15]
+            used += 4
+            i += 1
+    return used
+
+
+cdef int reserve_dictionary(Dictionary *dictionary, uint64_t more) noexcept nogil:
+    """Room for one more text of `more` bytes; -1 when memory is out."""
+    cdef void *moved
+    cdef uint64_t capacity = dictionary.capacity
+    if dictionary.used + more > capacity:
+        while dictionary.used + more > capacity:
+            capacity *= 2
+        moved = realloc(dictionary.data, capacity)
+        if moved == NULL:
+            return -1
+        dictionary.data = <char *> moved
+        dictionary.capacity = capacity
+    if dictionary.count == dictionary.offsets_capacity:
+        moved = realloc(dictionary.offsets, (dictionary.offsets_capacity * 2 + 1) * sizeof(int32_t))
+        if moved == NULL:
+            return -1
+        dictionary.offsets = <int32_t *> moved
+        dictionary.offsets_capacity *= 2
+    if dictionary.count * 2 > dictionary.mask:
+        return grow_table(dictionary)
+    return 0
+
+
+cdef int grow_table(Dictionary *dictionary) noexcept nogil:
+    cdef uint32_t mask = dictionary.mask * 2 + 1
+    cdef int32_t *table = <int32_t *> malloc((<size_t> mask + 1) * sizeof(int32_t))
+    cdef uint32_t code, slot
+    cdef const char *start
+    if table == NULL:
+        return -1
+    memset(table, 0xFF, (<size_t> mask + 1) * sizeof(int32_t))
+    for code in range(dictionary.count):
+        start = dictionary.data + dictionary.offsets[code]
+        slot = <uint32_t> hash_bytes(start, dictionary.offsets[code + 1] - dictionary.offsets[code]) & mask
+        while table[slot] >= 0:
+            slot = (slot + 1) & mask
+        table[slot] = <int32_t> code
+    free(dictionary.table)
+    dictionary.table = table
+    dictionary.mask = mask
+    return 0
+
+
+cdef int32_t add_text(Dictionary *dictionary, Text *text) noexcept nogil:
+    """The code of a text that this batch has not seen under this object; -1 when memory is out."""
+    cdef uint64_t size
+    cdef uint32_t slot
+    cdef int32_t code
+    cdef char *start
+    if reserve_dictionary(dictionary, <uint64_t> text.size * 4) < 0:
+        return -1
+    start = dictionary.data + dictionary.used
+    size = write_utf8(start, text)
+    slot = <uint32_t> hash_bytes(start, size) & dictionary.mask
+    while True:
+        code = dictionary.table[slot]
+        if code < 0:
+            break
+        if <uint64_t> (dictionary.offsets[code + 1] - dictionary.offsets[code]) == size and \
+                memcmp(dictionary.data + dictionary.offsets[code], start, size) == 0:
+            return code
+        slot = (slot + 1) & dictionary.mask
+    code = <int32_t> dictionary.count
+    dictionary.table[slot] = code
+    dictionary.count += 1
+    dictionary.used += size
+    dictionary.offsets[dictionary.count] = <int32_t> dictionary.used
+    return code
+
+
+cdef tuple export_dictionary(const Dictionary *dictionary):
+    """Copies of a dictionary's offsets and text."""
+    offsets = np.empty(dictionary.count + 1, np.int32)
+    data = np.empty(dictionary.used, np.uint8)
+    cdef int32_t[::1] offsets_view = offsets
+    cdef unsigned char[::1] data_view = data
+    memcpy(&offsets_view[0], dictionary.offsets, (dictionary.count + 1) * sizeof(int32_t))
+    if dictionary.used:
+        memcpy(&data_view[0], dictionary.data, dictionary.used)
+    return offsets, data

@@ -1,0 +1,188 @@
+"""What a call that succeeded does to descriptors, directories and the break (see docs/how-rows-are-made.md)."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from tracer._fast.calls cimport Call, argument
+from tracer._fast.events cimport (
+    TRACER_AUX_OPEN_HOW, TRACER_EFFECT_BPF, TRACER_EFFECT_CHDIR, TRACER_EFFECT_CHROOT, TRACER_EFFECT_CLOSE,
+    TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP, TRACER_EFFECT_DUP2, TRACER_EFFECT_FCHDIR, TRACER_EFFECT_FCNTL,
+    TRACER_EFFECT_FD_PAIR, TRACER_EFFECT_IOCTL, TRACER_EFFECT_LANDLOCK, TRACER_EFFECT_NEW_FD, TRACER_EFFECT_OPEN,
+    TRACER_EFFECT_SIGNALFD, TRACER_EFFECT_UNSHARE, syscall_rule,
+)
+from tracer._fast.fdcache cimport (
+    CLOEXEC_SET, CLOEXEC_UNKNOWN, CLOEXEC_UNSET, FdCache, Process, SOURCE_FD, SOURCE_KERNEL, SOURCE_NONE,
+)
+from tracer._fast.names cimport section_cloexec
+from tracer._fast.paths cimport spell_name
+from tracer._fast.records cimport Parts
+from tracer._fast.text cimport Text, replace, share
+
+
+cdef enum:
+    ERRNO_BADF = -9
+
+    CLONE_FILES = 0x400  # include/uapi/linux/sched.h
+    F_DUPFD = 0  # include/uapi/linux/fcntl.h
+    F_SETFD = 2
+    F_DUPFD_CLOEXEC = 1030
+    FD_CLOEXEC = 1
+    FIONCLEX = 0x5450  # include/uapi/asm-generic/ioctls.h
+    FIOCLEX = 0x5451
+    O_CLOEXEC = 0x80000
+    O_TMPFILE_BIT = 0x400000  # O_TMPFILE without O_DIRECTORY, whose bit differs between machines
+    CLOSE_RANGE_UNSHARE = 2
+    CLOSE_RANGE_CLOEXEC = 4
+
+
+cdef void apply_effect(FdCache cache, Call *call, const syscall_rule *rule, Process *process,
+                       const Parts *parts) noexcept nogil:
+    """Change the process's tables as the call did; set the call's file where it returned a descriptor."""
+    cdef uint8_t effect = rule.effect
+    if effect == TRACER_EFFECT_CLOSE:
+        if call.ret != ERRNO_BADF:
+            cache.forget_older(process, <int32_t> call.args[0], call.enter_ns)
+        return
+    if call.ret < 0:
+        return
+    if makes_descriptor(call, effect):
+        bind_returned(cache, call, rule, process, parts)
+    elif effect == TRACER_EFFECT_DUP:
+        duplicate(cache, call, process, call.ret, CLOEXEC_UNSET, parts)
+    elif effect == TRACER_EFFECT_DUP2:
+        apply_dup2(cache, call, rule, process, parts)
+    elif effect == TRACER_EFFECT_FCNTL:
+        apply_fcntl(cache, call, process, parts)
+    elif effect == TRACER_EFFECT_IOCTL:
+        apply_ioctl(cache, call, process)
+    elif effect == TRACER_EFFECT_CLOSE_RANGE:
+        apply_close_range(cache, call, process)
+    elif effect == TRACER_EFFECT_FD_PAIR:
+        bind_pair(cache, call, process, parts)
+    elif effect == TRACER_EFFECT_CHDIR or effect == TRACER_EFFECT_FCHDIR or effect == TRACER_EFFECT_CHROOT:
+        change_directory(call, effect, process)
+    elif effect == TRACER_EFFECT_UNSHARE:
+        if call.args[0] & CLONE_FILES:
+            cache.unshare_table(process)
+
+
+cdef void move_break(Call *call, Process *process) noexcept nogil:
+    """Note how far a brk moved the break since the process's last one that is known."""
+    if call.ret < 0:
+        return
+    if process.brk_known:
+        call.space_bytes = call.ret - process.brk if call.ret > process.brk else process.brk - call.ret
+    process.brk = call.ret
+    process.brk_known = True
+
+
+cdef bint makes_descriptor(const Call *call, uint8_t effect) noexcept nogil:
+    """Whether the result is a new descriptor that no argument names."""
+    if effect == TRACER_EFFECT_LANDLOCK:
+        return <uint32_t> call.args[2] == 0
+    if effect == TRACER_EFFECT_SIGNALFD:
+        return <int32_t> call.args[0] == -1
+    if effect == TRACER_EFFECT_BPF:
+        return bpf_returns_fd(<uint32_t> call.args[0])
+    return effect == TRACER_EFFECT_OPEN or effect == TRACER_EFFECT_NEW_FD
+
+
+cdef bint bpf_returns_fd(uint32_t command) noexcept nogil:
+    """enum bpf_cmd of include/uapi/linux/bpf.h; bit 16 only says that more attributes follow."""
+    command &= ~<uint32_t> 0x10000
+    return (command == 0 or command == 5 or command == 7 or 13 <= command <= 14 or command == 17 or command == 18
+            or command == 19 or command == 28 or command == 30 or command == 32 or command == 33 or command == 36)
+
+
+cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Process *process,
+                        const Parts *parts) noexcept nogil:
+    """The returned number is a new descriptor: named by the exit, or by the path that was opened, or unknown."""
+    cdef uint64_t flags = argument(call, rule.flags_arg)
+    cdef bint opened = rule.effect == TRACER_EFFECT_OPEN
+    cdef bint flags_known = opened
+    cdef uint8_t cloexec = CLOEXEC_UNKNOWN
+    cdef Text *name = spell_name(parts.name, parts.name_text)
+    if rule.aux_kind == TRACER_AUX_OPEN_HOW:
+        flags = call.aux[0]
+        flags_known = call.has_aux
+    if flags_known:
+        cloexec = CLOEXEC_SET if flags & O_CLOEXEC else CLOEXEC_UNSET
+    cloexec = section_cloexec(parts.name, cloexec)
+    if call.ret <= 0x7FFFFFFF:
+        call.returned_fd = <int32_t> call.ret
+    if name != NULL:
+        cache.bind(process, call.ret, share(name), SOURCE_KERNEL, cloexec, call.exit_ns)
+        replace(&call.file, name)
+        call.source = SOURCE_KERNEL
+    elif opened and call.file != NULL and not flags & O_TMPFILE_BIT:
+        cache.bind(process, call.ret, share(call.file), SOURCE_FD, cloexec, call.exit_ns)
+    else:
+        cache.forget(process, call.ret)
+        if rule.path_arg < 0:  # an accept's row is not about the listener
+            replace(&call.file, NULL)
+            call.source = SOURCE_NONE
+
+
+cdef void duplicate(FdCache cache, const Call *call, Process *process, int64_t fd, uint8_t cloexec,
+                    const Parts *parts) noexcept nogil:
+    """A number becomes a copy of argument 0."""
+    cdef Text *name = spell_name(parts.name, parts.name_text)
+    cloexec = section_cloexec(parts.name, cloexec)
+    if name != NULL:
+        cache.bind(process, fd, name, SOURCE_KERNEL, cloexec, call.exit_ns)
+    else:
+        cache.copy_entry(process, <int32_t> call.args[0], fd, cloexec, call.exit_ns)
+
+
+cdef void apply_dup2(FdCache cache, const Call *call, const syscall_rule *rule, Process *process,
+                     const Parts *parts) noexcept nogil:
+    cdef bint marked = argument(call, rule.flags_arg) & O_CLOEXEC
+    if <int32_t> call.args[0] != <int32_t> call.args[1]:
+        duplicate(cache, call, process, <int32_t> call.args[1], CLOEXEC_SET if marked else CLOEXEC_UNSET, parts)
+
+
+cdef void apply_fcntl(FdCache cache, const Call *call, Process *process, const Parts *parts) noexcept nogil:
+    cdef uint32_t command = <uint32_t> call.args[1]
+    if command == F_DUPFD or command == F_DUPFD_CLOEXEC:
+        duplicate(cache, call, process, call.ret, CLOEXEC_SET if command == F_DUPFD_CLOEXEC else CLOEXEC_UNSET, parts)
+    elif command == F_SETFD and call.ret == 0:
+        cache.mark(process, <int32_t> call.args[0], CLOEXEC_SET if call.args[2] & FD_CLOEXEC else CLOEXEC_UNSET)
+
+
+cdef void apply_ioctl(FdCache cache, const Call *call, Process *process) noexcept nogil:
+    cdef uint32_t request = <uint32_t> call.args[1]
+    if call.ret == 0 and (request == FIOCLEX or request == FIONCLEX):
+        cache.mark(process, <int32_t> call.args[0], CLOEXEC_SET if request == FIOCLEX else CLOEXEC_UNSET)
+
+
+cdef void apply_close_range(FdCache cache, const Call *call, Process *process) noexcept nogil:
+    if call.args[2] & CLOSE_RANGE_UNSHARE:
+        cache.unshare_table(process)
+    cache.close_range(process, <uint32_t> call.args[0], <uint32_t> call.args[1],
+                      (call.args[2] & CLOSE_RANGE_CLOEXEC) != 0, call.enter_ns)
+
+
+cdef void bind_pair(FdCache cache, Call *call, Process *process, const Parts *parts) noexcept nogil:
+    """Two new descriptors; the exit's name is the first one's."""
+    cdef int32_t first, second
+    cdef Text *name
+    if call.ret != 0 or parts.aux == NULL:
+        return
+    first = (<const int32_t *> parts.aux)[0]
+    second = (<const int32_t *> parts.aux)[1]
+    cache.forget(process, first)
+    cache.forget(process, second)
+    call.returned_fd = first
+    name = spell_name(parts.name, parts.name_text)
+    if name != NULL:
+        cache.bind(process, first, share(name), SOURCE_KERNEL, section_cloexec(parts.name, CLOEXEC_UNKNOWN),
+                   call.exit_ns)
+        replace(&call.file, name)
+        call.source = SOURCE_KERNEL
+
+
+cdef void change_directory(const Call *call, uint8_t effect, Process *process) noexcept nogil:
+    """chdir, fchdir or chroot: the working directory is the call's file now, if that is a path, or unknown."""
+    cdef bint known = effect == TRACER_EFFECT_FCHDIR
+    if effect == TRACER_EFFECT_CHDIR:
+        known = call.file != NULL and call.file.size > 0 and call.file.data[0] == c"/"
+    replace(&process.cwd, share(call.file) if known else NULL)

@@ -1,0 +1,29 @@
+"""Which files a call means: its paths and descriptors by the names they have (see docs/how-rows-are-made.md)."""
+
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+
+from tracer._fast.calls cimport Call, PathSlot
+from tracer._fast.events cimport TRACER_NAME_CLOEXEC, TRACER_NAME_CLOEXEC_KNOWN, name_section, syscall_rule
+from tracer._fast.fdcache cimport CLOEXEC_SET, CLOEXEC_UNSET, FdCache, Process
+from tracer._fast.procfs cimport Answers
+from tracer._fast.records cimport Parts
+
+
+cdef class Names:
+    cdef FdCache fd_cache
+    cdef bint ask_proc
+    cdef Answers answers
+
+    cdef void bind(self, Process *process, const Parts *parts) noexcept nogil
+    cdef void name_files(self, Call *call, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil
+    cdef void name_late(self, Call *call, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil
+    cdef void name_paths(self, Call *call, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil
+    cdef void find_directory(self, PathSlot *slot, const Call *call, int dirfd_arg, Process *process) noexcept nogil
+    cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil
+
+
+cdef inline uint8_t section_cloexec(const name_section *section, uint8_t otherwise) noexcept nogil:
+    """Close-on-exec as a section has it; `otherwise` if there is no section, or it does not say."""
+    if section != NULL and section.status & TRACER_NAME_CLOEXEC_KNOWN:
+        return CLOEXEC_SET if section.status & TRACER_NAME_CLOEXEC else CLOEXEC_UNSET
+    return otherwise
