@@ -1,7 +1,7 @@
 """The Cython extensions and the build switch; everything else is in pyproject.toml.
 
-TRACER_BUILD chooses the switches: `release` (the default), `debug` (checks on), `asan` (debug, under AddressSanitizer and
-UndefinedBehaviorSanitizer).
+TRACER_BUILD chooses the switches: `release` (the default), `debug` (checks on), `asan` (debug, under AddressSanitizer
+and UndefinedBehaviorSanitizer).
 """
 
 import os

@@ -1,11 +1,11 @@
 /* Everything that crosses from the kernel side to user space.
  *
- * Read by three compilers: clang for bpf/tracer.bpf.c, gcc for the Cython modules, and the layout test. Fixed widths,
- * explicit padding, sizes asserted at the end.
+ * Read by three compilers: clang for bpf/tracer.bpf.c, gcc for the Cython modules, and the layout test. Fixed
+ * widths, explicit padding, sizes asserted at the end.
  *
- * A record is one `struct event_header`, then a body that its type and flags describe completely: a reader needs no table to
- * find the end of any part. Records travel in blocks, each one padded with zeros to a multiple of 8 bytes. The byte order is
- * the machine's.
+ * A record is one `struct event_header`, then a body that its type and flags describe completely: a reader needs
+ * no table to find the end of any part. Records travel in blocks, each one padded with zeros to a multiple of 8
+ * bytes. The byte order is the machine's.
  */
 #ifndef TRACER_EVENTS_H
 #define TRACER_EVENTS_H
@@ -77,7 +77,7 @@ struct exit_body {
 
 /* path_section.status1, status2 */
 enum tracer_path_status {
-	TRACER_PATH_ABSENT = 0,     /* the call has no such argument, or the reader did not look */
+	TRACER_PATH_ABSENT = 0, /* the call has no such argument, or the reader did not look */
 	TRACER_PATH_OK = 1,
 	TRACER_PATH_NULL = 2,       /* a null pointer */
 	TRACER_PATH_UNREADABLE = 3, /* its page was not resident; read again at exit */
@@ -103,7 +103,7 @@ enum tracer_name_kind {
 };
 
 /* name_section.status */
-#define TRACER_NAME_DELETED 0x01   /* unlinked: " (deleted)" belongs behind the text */
+#define TRACER_NAME_DELETED 0x01    /* unlinked: " (deleted)" belongs behind the text */
 #define TRACER_NAME_INCOMPLETE 0x02 /* the walk did not reach the root: the text is not the whole path */
 #define TRACER_NAME_CLOEXEC_KNOWN 0x04
 #define TRACER_NAME_CLOEXEC 0x08
@@ -155,33 +155,33 @@ enum tracer_aux {
 	TRACER_AUX_TIMEVAL = 3,     /* s64 seconds, s64 microseconds, u64 1 if it was read */
 	TRACER_AUX_EPOLL_EVENT = 4, /* u32 events, the rest zero */
 	TRACER_AUX_XATTR_ARGS = 5,  /* u64 value, u32 size, u32 flags */
-	TRACER_AUX_IOVEC = 6,       /* u64 sum of the lengths, u64 1 if all of it was read; count is the next argument */
-	TRACER_AUX_MSGHDR = 7,      /* as TRACER_AUX_IOVEC, of the message's vector */
-	TRACER_AUX_UTIMES = 8,      /* u64 nanosecond fields of both timespecs, u64 1 if read */
-	TRACER_AUX_FD_PAIR = 9,     /* at EXIT: s32 first fd, s32 second fd */
-	TRACER_AUX_CWD_TEXT = 10,   /* at EXIT: no aux; the text is path 1 of a path section */
+	TRACER_AUX_IOVEC = 6,     /* u64 sum of the lengths, u64 1 if all of it was read; count is the next argument */
+	TRACER_AUX_MSGHDR = 7,    /* as TRACER_AUX_IOVEC, of the message's vector */
+	TRACER_AUX_UTIMES = 8,    /* u64 nanosecond fields of both timespecs, u64 1 if read */
+	TRACER_AUX_FD_PAIR = 9,   /* at EXIT: s32 first fd, s32 second fd */
+	TRACER_AUX_CWD_TEXT = 10, /* at EXIT: no aux; the text is path 1 of a path section */
 };
 
 /* syscall_rule.effect: what a call does to descriptors and directories */
 enum tracer_effect {
 	TRACER_EFFECT_NONE = 0,
-	TRACER_EFFECT_OPEN = 1,        /* returns a descriptor of the file named by the path argument */
-	TRACER_EFFECT_NEW_FD = 2,      /* returns a descriptor that no argument names */
-	TRACER_EFFECT_DUP = 3,         /* returns a copy of the descriptor in argument 0 */
-	TRACER_EFFECT_DUP2 = 4,        /* same, onto argument 1; flags_arg holds O_CLOEXEC where there is one */
-	TRACER_EFFECT_FCNTL = 5,       /* F_DUPFD copies, F_SETFD marks */
-	TRACER_EFFECT_IOCTL = 6,       /* FIOCLEX and FIONCLEX mark */
+	TRACER_EFFECT_OPEN = 1,   /* returns a descriptor of the file named by the path argument */
+	TRACER_EFFECT_NEW_FD = 2, /* returns a descriptor that no argument names */
+	TRACER_EFFECT_DUP = 3,    /* returns a copy of the descriptor in argument 0 */
+	TRACER_EFFECT_DUP2 = 4,   /* same, onto argument 1; flags_arg holds O_CLOEXEC where there is one */
+	TRACER_EFFECT_FCNTL = 5,  /* F_DUPFD copies, F_SETFD marks */
+	TRACER_EFFECT_IOCTL = 6,  /* FIOCLEX and FIONCLEX mark */
 	TRACER_EFFECT_CLOSE = 7,
 	TRACER_EFFECT_CLOSE_RANGE = 8,
-	TRACER_EFFECT_FD_PAIR = 9,     /* writes two new descriptors (pipe, socketpair) */
-	TRACER_EFFECT_CHDIR = 10,      /* the path argument becomes the working directory */
-	TRACER_EFFECT_FCHDIR = 11,     /* the descriptor does */
-	TRACER_EFFECT_CHROOT = 12,     /* every absolute name means something else: forget the working directory's */
-	TRACER_EFFECT_UNSHARE = 13,    /* CLONE_FILES and CLONE_FS in argument 0 */
+	TRACER_EFFECT_FD_PAIR = 9,  /* writes two new descriptors (pipe, socketpair) */
+	TRACER_EFFECT_CHDIR = 10,   /* the path argument becomes the working directory */
+	TRACER_EFFECT_FCHDIR = 11,  /* the descriptor does */
+	TRACER_EFFECT_CHROOT = 12,  /* every absolute name means something else: forget the working directory's */
+	TRACER_EFFECT_UNSHARE = 13, /* CLONE_FILES and CLONE_FS in argument 0 */
 	TRACER_EFFECT_EXEC = 14,
-	TRACER_EFFECT_LANDLOCK = 15,   /* NEW_FD, but only with flags 0 */
-	TRACER_EFFECT_BPF = 16,        /* NEW_FD, but only for the commands that return one */
-	TRACER_EFFECT_SIGNALFD = 17,   /* NEW_FD if argument 0 is -1, else nothing */
+	TRACER_EFFECT_LANDLOCK = 15, /* NEW_FD, but only with flags 0 */
+	TRACER_EFFECT_BPF = 16,      /* NEW_FD, but only for the commands that return one */
+	TRACER_EFFECT_SIGNALFD = 17, /* NEW_FD if argument 0 is -1, else nothing */
 };
 
 /* syscall_rule.byte_class */
@@ -202,26 +202,26 @@ enum tracer_byte_rule {
 /* syscall_rule.empty_path: when an empty first path means the directory descriptor itself (on success) */
 enum tracer_empty_path {
 	TRACER_EMPTY_NEVER = 0,
-	TRACER_EMPTY_AT_FLAG = 1,      /* AT_EMPTY_PATH 0x1000 in the flags; a null path counts as empty then */
-	TRACER_EMPTY_ALWAYS = 2,       /* readlinkat */
-	TRACER_EMPTY_NULL = 3,         /* a null path, no flag needed (utimensat, futimesat) */
-	TRACER_EMPTY_FSPICK = 4,       /* FSPICK_EMPTY_PATH 0x8 */
-	TRACER_EMPTY_MOVE_MOUNT = 5,   /* MOVE_MOUNT_F_EMPTY_PATH 0x4 for path 1, _T_EMPTY_PATH 0x40 for path 2 */
+	TRACER_EMPTY_AT_FLAG = 1,    /* AT_EMPTY_PATH 0x1000 in the flags; a null path counts as empty then */
+	TRACER_EMPTY_ALWAYS = 2,     /* readlinkat */
+	TRACER_EMPTY_NULL = 3,       /* a null path, no flag needed (utimensat, futimesat) */
+	TRACER_EMPTY_FSPICK = 4,     /* FSPICK_EMPTY_PATH 0x8 */
+	TRACER_EMPTY_MOVE_MOUNT = 5, /* MOVE_MOUNT_F_EMPTY_PATH 0x4 for path 1, _T_EMPTY_PATH 0x40 for path 2 */
 };
 
 /* syscall_rule.quantity: what the address-space, sleep, poll and epoll columns are filled from */
 enum tracer_quantity {
 	TRACER_QUANTITY_NONE = 0,
-	TRACER_QUANTITY_MMAP = 1,       /* length in argument 1 */
-	TRACER_QUANTITY_MUNMAP = 2,     /* length in argument 1 */
-	TRACER_QUANTITY_MREMAP = 3,     /* the larger of arguments 1 and 2 */
-	TRACER_QUANTITY_BRK = 4,        /* movement since the process's last brk */
-	TRACER_QUANTITY_NO_SPACE = 5,   /* memory calls that change no extent: 0 */
-	TRACER_QUANTITY_SLEEP = 6,      /* timespec in aux, relative */
+	TRACER_QUANTITY_MMAP = 1,        /* length in argument 1 */
+	TRACER_QUANTITY_MUNMAP = 2,      /* length in argument 1 */
+	TRACER_QUANTITY_MREMAP = 3,      /* the larger of arguments 1 and 2 */
+	TRACER_QUANTITY_BRK = 4,         /* movement since the process's last brk */
+	TRACER_QUANTITY_NO_SPACE = 5,    /* memory calls that change no extent: 0 */
+	TRACER_QUANTITY_SLEEP = 6,       /* timespec in aux, relative */
 	TRACER_QUANTITY_CLOCK_SLEEP = 7, /* same, TIMER_ABSTIME in flags_arg makes it unknown */
-	TRACER_QUANTITY_POLL_MS = 8,    /* count in nfds_arg, milliseconds (int) in timeout_arg */
-	TRACER_QUANTITY_POLL_SPEC = 9,  /* count in nfds_arg, timespec or timeval pointer in timeout_arg, read into aux */
-	TRACER_QUANTITY_EPOLL_CTL = 10, /* operation in argument 1, target in argument 2, event in aux */
+	TRACER_QUANTITY_POLL_MS = 8,     /* count in nfds_arg, milliseconds (int) in timeout_arg */
+	TRACER_QUANTITY_POLL_SPEC = 9,   /* count in nfds_arg, timespec or timeval that timeout_arg points at in aux */
+	TRACER_QUANTITY_EPOLL_CTL = 10,  /* operation in argument 1, target in argument 2, event in aux */
 };
 
 /* syscall_rule.flags */
@@ -231,13 +231,13 @@ enum tracer_quantity {
 #define TRACER_RULE_NEVER_RETURNS 0x08 /* exit, exit_group, rt_sigreturn: a row at enter */
 #define TRACER_RULE_RENAMES 0x10       /* on success names in use may change (rename, unlink, mount ...) */
 #define TRACER_RULE_OLD_IS_TEXT 0x20   /* path 1 is a text, not a file (a symlink's target): never joined */
-#define TRACER_RULE_LABEL 0x40         /* path 1 is a label, not a file (memfd_create, fsopen): no row is named after it */
+#define TRACER_RULE_LABEL 0x40 /* path 1 is a label, not a file (memfd_create, fsopen): no row is named after it */
 
 /* One row of the syscall table as both sides use it. An argument index is 0 to 5, or -1 where there is none. */
 struct syscall_rule {
 	tr_u8 flags;
 	tr_u8 nargs;
-	tr_s8 fd_arg;     /* the descriptor the call works on */
+	tr_s8 fd_arg; /* the descriptor the call works on */
 	tr_s8 path_arg;
 	tr_s8 path2_arg;
 	tr_s8 dirfd_arg;  /* the directory path 1 is relative to; -1: the working directory */
@@ -259,13 +259,13 @@ struct syscall_rule {
 };
 
 /* What the kernel program is told to look at. */
-#define TRACER_FILTER_ALL 0x01      /* every process but the excluded one; else only those in the process table */
-#define TRACER_FILTER_FOLLOW 0x02   /* children of a traced process are traced */
+#define TRACER_FILTER_ALL 0x01    /* every process but the excluded one; else only those in the process table */
+#define TRACER_FILTER_FOLLOW 0x02 /* children of a traced process are traced */
 #define TRACER_FILTER_UID 0x04
 #define TRACER_FILTER_TID 0x08
-#define TRACER_FILTER_CGROUP 0x10   /* the task's cgroup or one above it */
+#define TRACER_FILTER_CGROUP 0x10 /* the task's cgroup or one above it */
 #define TRACER_FILTER_COMM 0x20
-#define TRACER_FILTER_FAILED 0x40   /* only calls that return an error */
+#define TRACER_FILTER_FAILED 0x40 /* only calls that return an error */
 
 struct filter_config {
 	tr_u32 flags;

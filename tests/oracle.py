@@ -128,7 +128,9 @@ def _rows_by_thread(rows: Iterable[Row], calls: Sequence[Call]) -> dict[int, lis
             by_thread[row.tid].append(row)
     first = by_thread[calls[0].tid]
     selected = any(row.syscall == "execve" for row in first)
-    begin = next((at for at, row in enumerate(first) if row.syscall == "execve" or not selected and row.comm != "strace"), 0)
+    begin = next(
+        (at for at, row in enumerate(first) if row.syscall == "execve" or not selected and row.comm != "strace"), 0
+    )
     by_thread[calls[0].tid] = first[begin:]
     return by_thread
 

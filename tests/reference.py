@@ -186,8 +186,10 @@ class Reference:
     def on_name(self, record: wire.Name) -> None:
         process = self.process(record.tgid)
         known = known_by_section(record.name, "proc" if record.from_proc else "kernel")
+        if known is None:
+            return
         if record.fd == wire.CWD_FD:
-            process.cwd = known.text if known else None
+            process.cwd = known.text
         else:
             self.bind(process, record.fd, known, section_cloexec(record.name), record.time_ns)
 

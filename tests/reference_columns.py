@@ -69,7 +69,7 @@ class PathArgument:
     @property
     def joined(self) -> Known | None:
         """The name that the text itself gives, if there is a text."""
-        if self.was_read and self.is_text:
+        if self.was_read and self.text and self.is_text:
             return Known(self.text[:PATH_BYTES], "arg")
         if self.was_read and self.text and not self.is_looked_at:
             return Known(self.text[:PATH_BYTES], "arg")

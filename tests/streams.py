@@ -318,16 +318,18 @@ class Maker:
             teller.exit(thread, step_ns, other=self.random.choice(self.known))
         elif teller.pending:
             thread = self.random.choice(list(teller.pending))
-            call = teller.pending[thread]
+            number, args = teller.pending[thread].number, teller.pending[thread].args
             other, answer = None, None
-            if call.number in self.execs and self.random.random() < 0.5:
+            if number in self.execs and self.random.random() < 0.5:
                 other = self.random.choice(self.execs)  # as after an execveat that succeeded
-            if call.args and self.random.random() < 0.4:
-                rule = self.rules[call.number]
-                fd = call.args[rule.fd_arg] if 0 <= rule.fd_arg < len(call.args) else 3
-                signed = (fd & 0x7FFF_FFFF) - (fd & 0x8000_0000)
-                answer = signed, self.name()
+            if number < len(self.rules) and self.random.random() < 0.4:
+                answer = self.named_descriptor(self.rules[number], args), self.name()
             teller.exit(thread, step_ns, other=other, lost=self.rarely(), answer=answer)
+
+    def named_descriptor(self, rule: wire.Rule, args: tuple[int, ...]) -> int:
+        """The descriptor that a call works on, or any."""
+        fd = args[rule.fd_arg] if 0 <= rule.fd_arg < len(args) else self.random.choice(NAMED_FDS)
+        return (fd & 0x7FFF_FFFF) - (fd & 0x8000_0000)
 
     def tell_task(self, thread: Thread, step_ns: int, teller: Teller) -> None:
         """A fork, an exec, a thread's end or its new name."""

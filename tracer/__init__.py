@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracer.errors import TracerError
     from tracer.pipeline import trace
-    from tracer.recording import Recording, open  # noqa: A004
+    from tracer.recording import Recording, open
 
 __all__ = ["Recording", "TracerError", "open", "trace"]
 
@@ -25,7 +25,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name not in _HOMES:

@@ -13,7 +13,8 @@ from tracer._fast import Columns
 def record_batch(columns: Columns, wall_offset_ns: int) -> pa.RecordBatch:
     """The rows as an Arrow batch that shares the columns' memory.
 
-    `wall_offset_ns` is what makes wall-clock time of boot-clock time. The batch must not be used after `columns.release()`.
+    `wall_offset_ns` is what makes wall-clock time of boot-clock time. The batch must not be used after
+    `columns.release()`.
     """
     return pa.RecordBatch.from_arrays(
         [_array(columns, column, wall_offset_ns) for column in schema.COLUMNS], schema=schema.SCHEMA
@@ -42,6 +43,8 @@ def _array(columns: Columns, column: schema.Column, wall_offset_ns: int) -> pa.A
     return pa.DictionaryArray.from_arrays(codes, texts, safe=False)
 
 
-def _fixed(kind: pa.DataType, rows: int, valid: npt.NDArray[np.uint8] | None, data: npt.NDArray[np.generic]) -> pa.Array:
+def _fixed(
+    kind: pa.DataType, rows: int, valid: npt.NDArray[np.uint8] | None, data: npt.NDArray[np.generic]
+) -> pa.Array:
     validity = None if valid is None else pa.py_buffer(valid)
     return pa.Array.from_buffers(kind, rows, [validity, pa.py_buffer(data)])

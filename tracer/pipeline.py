@@ -36,8 +36,9 @@ BATCH_ROWS = 1 << 17
 BLOCK_BYTES = 8 << 20
 
 POLL_S = 0.001
-"""How long the ring may fill between two looks. Looking sooner costs the traced program more than it saves us: reading what
-another core has just written slows that core's next record (dd bs=1: 1.8 s without the pause, 1.55 s with it)."""
+"""How long the ring may fill between two looks. Looking sooner costs the traced program more than it saves us:
+reading what another core has just written slows that core's next record (dd bs=1: 1.8 s without the pause, 1.55 s
+with it)."""
 
 BUSY_BYTES = 1 << 20
 """A look that found more than this is followed by the next one at once."""
@@ -100,13 +101,14 @@ def new_engine(machine: str, wanted: frozenset[str], *, failed_only: bool, ask_p
 class LiveSession:
     """Traces a target from entering to leaving the context.
 
-    `wanted` names the syscalls that become rows. `raw` gets the stream as it came. `flush_s`: a batch is handed out after
-    that time even if it is not full (None: only full ones, and the last). `should_stop` is asked once a millisecond.
+    `wanted` names the syscalls that become rows. `raw` gets the stream as it came. `flush_s`: a batch is handed out
+    after that time even if it is not full (None: only full ones, and the last). `should_stop` is asked once a
+    millisecond.
 
     Raises MachineError if the kernel can't be traced, CommandError if the command can't be run.
     """
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         target: Target,
         wanted: frozenset[str],
@@ -307,7 +309,8 @@ def trace(
     failed_only: bool = False,
     ring_bytes: int = DEFAULT_RING_BYTES,
 ) -> Iterator[pa.RecordBatch]:
-    """Run a command and yield what it does as record batches of `tracer.schema.SCHEMA`, ten times a second while it runs.
+    """Run a command and yield what it does as record batches of `tracer.schema.SCHEMA`, ten times a second while it
+    runs.
 
     `trace` selects syscalls as `tracer-cli record -e` does. Leaving the loop early ends the tracing and the command.
 

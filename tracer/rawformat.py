@@ -1,8 +1,8 @@
 """The file format of raw streams: what `record --raw` writes and `replay` reads.
 
-A file is MAGIC, then parts. A part is PART (tag, CRC-32 of the payload, length of the payload), then the payload. The first
-part is the head (JSON), the last one the end (JSON); those between are blocks of records as bpf/events.h describes them, each
-record padded to 8 bytes.
+A file is MAGIC, then parts. A part is PART (tag, CRC-32 of the payload, length of the payload), then the payload. The
+first part is the head (JSON), the last one the end (JSON); those between are blocks of records as bpf/events.h
+describes them, each record padded to 8 bytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The columns of a recording as data: name, Arrow type, unit, meaning, and the version of them all.
 
-Adding a column is one line here and its fill in `tracer/_fast/columns.pyx`; names are never reused, columns only appended.
+Adding a column is one line here and its fill in `tracer/_fast/columns.pyx`; names are never reused, columns only
+appended.
 """
 
 from __future__ import annotations

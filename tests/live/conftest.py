@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,12 @@ SECONDS = 60
 
 Record = Callable[..., Path]
 """`record(command, *options)` runs a command under `tracer-cli record`, in `work`, and gives the recording's path."""
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+"""`cli(*arguments, status=0)` runs `tracer-cli` in `work` to its end."""
+
+Start = Callable[..., subprocess.Popen[bytes]]
+"""`start(*arguments)` starts `tracer-cli` in `work`; it is killed at the end of the test if it still runs."""
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +72,69 @@ def record(tracer_cli: Path, tmp_path: Path, work: Path) -> Record:
         return recording
 
     return run
+
+
+@pytest.fixture
+def cli(tracer_cli: Path, work: Path) -> Cli:
+    def run(*arguments: str | Path, status: int = 0, prefix: Sequence[str] = (), **options: Any) -> Any:
+        options = {"cwd": work, "stdin": subprocess.DEVNULL} | options
+        if "input" in options:
+            del options["stdin"]
+        ended = subprocess.run(
+            [*prefix, tracer_cli, *arguments],
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=SECONDS,
+            check=False,
+            **options,
+        )
+        assert ended.returncode == status, ended.stderr
+        assert "Traceback" not in ended.stderr
+        return ended
+
+    return run
+
+
+@pytest.fixture
+def start(tracer_cli: Path, work: Path) -> Iterator[Start]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(*arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = subprocess.Popen([tracer_cli, *arguments], **({"cwd": work} | pipes | options))
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def until(holds: Callable[[], object], what: str) -> None:
+    """Waits for something that must come, and fails if it does not."""
+    end = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < end, f"never came: {what}"
+        time.sleep(0.005)
+
+
+def until_attached(tracer: subprocess.Popen[bytes]) -> None:
+    """Waits until a tracer traces: the tracepoint that it attaches last is there."""
+    until(lambda: _traces(tracer), "the tracepoints")
+
+
+def _traces(tracer: subprocess.Popen[bytes]) -> bool:
+    assert tracer.poll() is None, f"it ended with {tracer.returncode}: {tracer.stderr and tracer.stderr.read()!r}"
+    return any("tp_name:\tsys_enter" in _text(info) for info in Path(f"/proc/{tracer.pid}/fdinfo").iterdir())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # a descriptor that was closed meanwhile
+        return ""

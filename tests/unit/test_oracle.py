@@ -393,10 +393,11 @@ def test_rows_come_from_the_columns_of_the_schema(tmp_path):
         "syscall": pa.array(["close", "rename"]).dictionary_encode(),
         "file": pa.array(["/a", "/c"]).dictionary_encode(),
         "old_file": pa.array([None, "/b"]).dictionary_encode(),
+        "comm": pa.array(["a", "b"]).dictionary_encode(),
     }
     columns = blank | texts | {"seq": pa.array([1, 0]), "tid": pa.array([10, 11], pa.int32())}
     pq.write_table(pa.table(columns), tmp_path / "rec.parquet")
     assert read_rows(tmp_path / "rec.parquet") == [
-        Row(0, 11, "rename", None, "/c", "/b"),
-        Row(1, 10, "close", None, "/a", None),
+        Row(0, 11, "rename", None, "/c", "/b", "b"),
+        Row(1, 10, "close", None, "/a", None, "a"),
     ]

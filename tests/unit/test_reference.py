@@ -528,7 +528,7 @@ def test_labels_are_no_files(scene: Scene) -> None:
         (NameText(b"b\0a\0", wire.NAME_COMPONENTS), "/a/b"),
         (NameText(b"", wire.NAME_COMPONENTS), "/"),
         (NameText(b"b\0a\0", wire.NAME_COMPONENTS, wire.NAME_DELETED), "/a/b (deleted)"),
-        (NameText(b"b\0a\0", wire.NAME_COMPONENTS, wire.NAME_INCOMPLETE), None),
+        (NameText(b"b\0a\0", wire.NAME_COMPONENTS, wire.NAME_INCOMPLETE), "/before"),
         (NameText(b"/x", wire.NAME_TEXT), "/x"),
         (NameText(b"/x", wire.NAME_TEXT, wire.NAME_DELETED), "/x (deleted)"),
         (NameText(b"", wire.NAME_PIPE, 0, 77), "pipe:[77]"),

@@ -1,5 +1,6 @@
 """Column arrays that calls are written into (see tracer/schema.py for what they mean)."""
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uintptr_t
 
 from tracer._fast.calls cimport Call, argument, descriptor_argument, is_errno
@@ -64,10 +65,10 @@ cdef uintptr_t address(array) except 0:
 class Columns:
     """One batch of rows in columns.
 
-    `arrays[name]` has one item a row (codes of `texts[name]` for text columns, 8 rows a byte for `is_error`), `valid[name]`
-    8 rows a byte, lowest bit first, 1 where there is a value; absent: all are there, None: none is. `texts[name]` is
-    (offsets, data) of the distinct texts. Arrays are views of buffers that `release` gives back to the builder: use none
-    of them, nor what was made from them without a copy, after that.
+    `arrays[name]` has one item a row (codes of `texts[name]` for text columns, 8 rows a byte for `is_error`),
+    `valid[name]` 8 rows a byte, lowest bit first, 1 where there is a value; absent: all are there, None: none is.
+    `texts[name]` is (offsets, data) of the distinct texts. Arrays are views of buffers that `release` gives back to the
+    builder: use none of them, nor what was made from them without a copy, after that.
     """
 
     __slots__ = ("_buffers", "_pool", "arrays", "first_seq", "filter_epoch", "rows", "texts", "valid")
@@ -89,11 +90,12 @@ class Columns:
             self._pool.append(buffers)
 
 
+@cython.final
 cdef class ColumnBuilder:
     """Writes calls into column arrays and hands them out as `Columns`.
 
-    `names[number]` is the syscall with that number, `families` the names that a rule's family counts into. A batch is full
-    at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach 32 MiB.
+    `names[number]` is the syscall with that number, `families` the names that a rule's family counts into. A batch is
+    full at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach 32 MiB.
     """
 
     def __cinit__(self, list names not None, tuple families not None, *, int capacity_rows=1 << 17):

@@ -1,5 +1,6 @@
 """The loop from a block of records to rows in columns."""
 
+cimport cython
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
@@ -11,12 +12,13 @@ from tracer._fast.pairer cimport Pairer
 from tracer._fast.records cimport record_end
 
 
+@cython.final
 cdef class Engine:
     """Pairs, resolves and writes columns in one pass without the GIL.
 
-    `rules`, `names` and `families` are what `tracer.syscalls` gives. `ask_proc`: names that the stream does not tell are
-    looked up in /proc. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was handled, with
-    /proc's answers in their places, is kept for `take_stream`.
+    `rules`, `names` and `families` are what `tracer.syscalls` gives. `ask_proc`: names that the stream does not tell
+    are looked up in /proc. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was
+    handled, with /proc's answers in their places, is kept for `take_stream`.
     """
 
     cdef readonly Pairer pairer
@@ -77,6 +79,8 @@ cdef class Engine:
     cdef int keep(self, const char *data, size_t size) noexcept nogil:
         cdef size_t padded = (size + 7) & ~<size_t> 7
         cdef char *moved
+        if size == 0:
+            return 0
         if self.stream_bytes + padded > self.stream_capacity:
             moved = <char *> realloc(self.stream, self.stream_bytes + padded + (1 << 20))
             if moved == NULL:

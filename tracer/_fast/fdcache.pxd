@@ -27,10 +27,15 @@ cdef struct Entry:
     uint8_t cloexec
 
 
+cdef enum:
+    CHUNK_ENTRIES = 64
+
+
 cdef struct Table:
+    # entries in chunks, made when a number in them is bound: high numbers cost no more than low ones
     int32_t refs
-    uint32_t size
-    Entry *entries
+    uint32_t chunk_count
+    Entry **chunks  # NULL: nothing is bound there
 
 
 cdef struct Process:
@@ -44,7 +49,7 @@ cdef struct Process:
 
 cdef class FdCache:
     cdef IntMap processes
-    cdef uint64_t entries_in_use
+    cdef uint64_t table_bytes
     cdef readonly uint64_t untracked
 
     cdef Process *find_process(self, uint32_t tgid) noexcept nogil
@@ -66,6 +71,7 @@ cdef class FdCache:
     cdef Table *copy_table(self, const Table *table) noexcept nogil
     cdef void release_table(self, Table *table) noexcept nogil
     cdef int reserve(self, Table *table, int64_t fd) noexcept nogil
+    cdef int reserve_chunks(self, Table *table, uint32_t chunk) noexcept nogil
     cdef void trim(self) noexcept nogil
     cdef Process *new_process(self, uint32_t tgid) noexcept nogil
     cdef void free_process(self, Process *process) noexcept nogil

@@ -1,6 +1,7 @@
 """Descriptor tables and working directories of processes (see docs/how-rows-are-made.md)."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
@@ -11,16 +12,16 @@ from tracer._fast.text cimport Text, drop, new_text, replace, share
 cdef enum:
     MAX_FD = 1 << 20  # the kernel's own default ceiling (fs.nr_open)
     MAX_PROCESSES = 32768
-    MAX_ENTRIES = 8 << 20  # over all tables: 192 MiB
-    FIRST_ENTRIES = 64
+    MAX_TABLE_BYTES = 192 << 20  # over all tables
 
 
+@cython.final
 cdef class FdCache:
     """What every descriptor of every process is called, and where each process works.
 
     The tables are changed by a `Pairer`; from Python they can be filled and looked up, for tests and benchmarks. All
-    memory is bounded: beyond 32768 processes the longest unused quarter is dropped, beyond 8 Mi entries numbers are no
-    longer tracked (counted in `untracked`).
+    memory is bounded: beyond 32768 processes the longest unused quarter is dropped, beyond 192 MiB of tables numbers are
+    no longer tracked (counted in `untracked`).
     """
 
     def __cinit__(self):
@@ -136,36 +137,43 @@ cdef class FdCache:
 
     cdef void exec_process(self, Process *process) noexcept nogil:
         cdef uint32_t fd
+        cdef Entry *found
         self.unshare_table(process)
         process.brk_known = False
-        for fd in range(process.table.size):
-            if process.table.entries[fd].cloexec != CLOEXEC_UNSET:
-                self.forget(process, fd)
+        for fd in range(process.table.chunk_count * CHUNK_ENTRIES):
+            found = self.entry(process, fd)
+            if found != NULL and found.cloexec != CLOEXEC_UNSET:
+                replace(&found.name, NULL)
 
     # ---- tables ----
 
     cdef Table *copy_table(self, const Table *table) noexcept nogil:
         cdef Table *copy = <Table *> calloc(1, sizeof(Table))
-        cdef uint32_t fd
+        cdef uint32_t chunk, i
         if copy == NULL:
             return NULL
         copy.refs = 1
-        if table.size == 0 or self.reserve(copy, table.size - 1) < 0:
-            return copy
-        memcpy(copy.entries, table.entries, table.size * sizeof(Entry))
-        for fd in range(table.size):
-            share(copy.entries[fd].name)
+        for chunk in range(table.chunk_count):
+            if table.chunks[chunk] == NULL or self.reserve(copy, chunk * CHUNK_ENTRIES) < 0:
+                continue
+            memcpy(copy.chunks[chunk], table.chunks[chunk], CHUNK_ENTRIES * sizeof(Entry))
+            for i in range(CHUNK_ENTRIES):
+                share(copy.chunks[chunk][i].name)
         return copy
 
     cdef void release_table(self, Table *table) noexcept nogil:
-        cdef uint32_t fd
+        cdef uint32_t chunk, i
         table.refs -= 1
         if table.refs > 0:
             return
-        for fd in range(table.size):
-            drop(table.entries[fd].name)
-        self.entries_in_use -= table.size
-        free(table.entries)
+        for chunk in range(table.chunk_count):
+            if table.chunks[chunk] != NULL:
+                for i in range(CHUNK_ENTRIES):
+                    drop(table.chunks[chunk][i].name)
+                self.table_bytes -= CHUNK_ENTRIES * sizeof(Entry)
+                free(table.chunks[chunk])
+        self.table_bytes -= table.chunk_count * sizeof(Entry *)
+        free(table.chunks)
         free(table)
 
     cdef void unshare_table(self, Process *process) noexcept nogil:
@@ -179,30 +187,46 @@ cdef class FdCache:
 
     cdef int reserve(self, Table *table, int64_t fd) noexcept nogil:
         """Make room for a number; -1 if that would be too much."""
-        cdef uint32_t size = table.size if table.size else FIRST_ENTRIES
-        cdef Entry *entries
-        if fd < table.size:
+        cdef uint32_t chunk = <uint32_t> (fd // CHUNK_ENTRIES)
+        if chunk < table.chunk_count and table.chunks[chunk] != NULL:
             return 0
-        while size <= fd:
-            size *= 2
-        if self.entries_in_use + size - table.size > MAX_ENTRIES:
-            self.untracked += 1
+        if self.reserve_chunks(table, chunk) == 0 and self.table_bytes < MAX_TABLE_BYTES:
+            table.chunks[chunk] = <Entry *> calloc(CHUNK_ENTRIES, sizeof(Entry))
+            if table.chunks[chunk] != NULL:
+                self.table_bytes += CHUNK_ENTRIES * sizeof(Entry)
+                return 0
+        self.untracked += 1
+        return -1
+
+    cdef int reserve_chunks(self, Table *table, uint32_t chunk) noexcept nogil:
+        """Make room for the pointer to a chunk."""
+        cdef uint32_t count = table.chunk_count if table.chunk_count else 1
+        cdef Entry **chunks
+        if chunk < table.chunk_count:
+            return 0
+        while count <= chunk:
+            count *= 2
+        if self.table_bytes + count * sizeof(Entry *) > MAX_TABLE_BYTES:
             return -1
-        entries = <Entry *> realloc(table.entries, size * sizeof(Entry))
-        if entries == NULL:
-            self.untracked += 1
+        chunks = <Entry **> realloc(table.chunks, count * sizeof(Entry *))
+        if chunks == NULL:
             return -1
-        memset(entries + table.size, 0, (size - table.size) * sizeof(Entry))
-        self.entries_in_use += size - table.size
-        table.entries = entries
-        table.size = size
+        memset(chunks + table.chunk_count, 0, (count - table.chunk_count) * sizeof(Entry *))
+        self.table_bytes += (count - table.chunk_count) * sizeof(Entry *)
+        table.chunks = chunks
+        table.chunk_count = count
         return 0
 
     cdef Entry *entry(self, const Process *process, int64_t fd) noexcept nogil:
         """The entry of a number that has a name, or NULL."""
-        if fd < 0 or fd >= process.table.size or process.table.entries[fd].name == NULL:
+        cdef const Table *table = process.table
+        cdef Entry *chunk
+        if fd < 0 or fd >= table.chunk_count * CHUNK_ENTRIES:
             return NULL
-        return &process.table.entries[fd]
+        chunk = table.chunks[fd // CHUNK_ENTRIES]
+        if chunk == NULL or chunk[fd % CHUNK_ENTRIES].name == NULL:
+            return NULL
+        return &chunk[fd % CHUNK_ENTRIES]
 
     cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                    uint64_t now_ns) noexcept nogil:
@@ -212,7 +236,7 @@ cdef class FdCache:
             self.forget(process, fd)
             drop(name)
             return
-        found = &process.table.entries[fd]
+        found = &process.table.chunks[fd // CHUNK_ENTRIES][fd % CHUNK_ENTRIES]
         replace(&found.name, name)
         found.bound_ns = now_ns
         found.source = source
@@ -245,7 +269,7 @@ cdef class FdCache:
     cdef void close_range(self, Process *process, uint32_t first, uint32_t last, bint only_mark,
                           uint64_t enter_ns) noexcept nogil:
         cdef int64_t fd
-        for fd in range(first, min(<int64_t> last + 1, <int64_t> process.table.size)):
+        for fd in range(first, min(<int64_t> last + 1, <int64_t> process.table.chunk_count * CHUNK_ENTRIES)):
             if only_mark:
                 self.mark(process, fd, CLOEXEC_SET)
             else:

@@ -34,9 +34,9 @@ cdef void run_child(const char *path, char **argv, int cue, int cue_write, int r
 def spawn(bytes path not None, list argv not None) -> tuple[int, int, int]:
     """Fork a child that will run `path` with `argv` (bytes) once a byte is written to it.
 
-    Returns (pid, cue, report): write one byte to the descriptor `cue` to let it go, or close it to make it exit with 127.
-    `report` gives end-of-file when the program runs, else the errno of execve as a C int. Both belong to the caller. The
-    child has the caller's standard streams, environment and working directory, and no signal blocked.
+    Returns (pid, cue, report): write one byte to the descriptor `cue` to let it go, or close it to make it exit with
+    127. `report` gives end-of-file when the program runs, else the errno of execve as a C int. Both belong to the
+    caller. The child has the caller's standard streams, environment and working directory, and no signal blocked.
 
     Raises OSError if the fork fails.
     """

@@ -15,9 +15,12 @@ cdef class Names:
     cdef Answers answers
 
     cdef void bind(self, Process *process, const Parts *parts) noexcept nogil
-    cdef void name_files(self, Call *call, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil
-    cdef void name_late(self, Call *call, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil
-    cdef void name_paths(self, Call *call, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil
+    cdef void name_files(self, Call *call, const syscall_rule *rule, Process *process,
+                         const Parts *parts) noexcept nogil
+    cdef void name_late(self, Call *call, const syscall_rule *rule, Process *process,
+                        const Parts *parts) noexcept nogil
+    cdef void name_paths(self, Call *call, const syscall_rule *rule, Process *process,
+                         const Parts *parts) noexcept nogil
     cdef void find_directory(self, PathSlot *slot, const Call *call, int dirfd_arg, Process *process) noexcept nogil
     cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil
 

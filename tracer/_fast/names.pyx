@@ -1,5 +1,6 @@
 """Which files a call means: its paths and descriptors by the names they have (see docs/how-rows-are-made.md)."""
 
+cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
@@ -15,7 +16,7 @@ from tracer._fast.fdcache cimport (
 from tracer._fast.paths cimport cut_path, join_path, spell_name
 from tracer._fast.procfs cimport ANSWERS_BYTES, ask_name
 from tracer._fast.records cimport Parts, take_apart
-from tracer._fast.text cimport Text, new_text, replace, share
+from tracer._fast.text cimport Text, replace, share
 
 
 cdef enum:
@@ -28,6 +29,7 @@ cdef enum:
     UTIME_OMIT = 0x3FFFFFFE  # include/linux/stat.h
 
 
+@cython.final
 cdef class Names:
     """Finds the names of a call's files, by the tables of `fd_cache`, and by /proc with `ask_proc`."""
 
@@ -45,6 +47,8 @@ cdef class Names:
         """Handle a name record: the descriptor (or the working directory) is called that from here on."""
         cdef int32_t fd = (<const name_body *> parts.body).fd
         cdef Text *name = spell_name(parts.name, parts.name_text)
+        if name == NULL:
+            return  # the walk was too long: what earlier calls told stays the best that is known
         if fd == TRACER_CWD_FD:
             replace(&process.cwd, name)
         else:
@@ -59,7 +63,8 @@ cdef class Names:
         if record != NULL and take_apart(record, &parts):
             self.bind(process, &parts)
 
-    cdef void name_files(self, Call *call, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil:
+    cdef void name_files(self, Call *call, const syscall_rule *rule, Process *process,
+                         const Parts *parts) noexcept nogil:
         """At enter: what the call's paths or its descriptor are called now."""
         cdef Entry *entry
         if rule.path_arg >= 0 and not rule.flags & TRACER_RULE_LABEL:
@@ -71,7 +76,8 @@ cdef class Names:
                 call.file = share(entry.name)
                 call.source = entry.source
 
-    cdef void name_late(self, Call *call, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil:
+    cdef void name_late(self, Call *call, const syscall_rule *rule, Process *process,
+                        const Parts *parts) noexcept nogil:
         """At exit: paths whose page was not there at enter, getcwd's answer, descriptors that only /proc can name."""
         cdef int32_t fd
         cdef Entry *entry
@@ -98,7 +104,8 @@ cdef class Names:
             call.file = share(entry.name)
             call.source = SOURCE_PROC
 
-    cdef void name_paths(self, Call *call, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil:
+    cdef void name_paths(self, Call *call, const syscall_rule *rule, Process *process,
+                         const Parts *parts) noexcept nogil:
         call.paths[0].status = parts.paths.status1
         call.paths[1].status = parts.paths.status2
         if not is_plain_text(call, rule) and needs_directory(call.paths[0].status, parts.text1, parts.paths.len1):
@@ -158,7 +165,7 @@ cdef Text *meant_file(Call *call, const syscall_rule *rule, int which, const cha
         if slot.status != TRACER_PATH_NULL:
             return NULL
     elif which == 0 and is_plain_text(call, rule):
-        return cut_path(text, size) if size > 0 or rule.flags & TRACER_RULE_OLD_IS_TEXT else NULL
+        return cut_path(text, size) if size > 0 else NULL
     elif size > 0:
         return join_path(slot.directory, text, size)
     if not empty_means_directory(call, rule, which, slot.status == TRACER_PATH_NULL):

@@ -1,5 +1,6 @@
 """From events to calls: pairing by thread (see docs/how-rows-are-made.md)."""
 
+cimport cython
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -30,12 +31,13 @@ cdef enum:
     CLONE_FILES = 0x400  # include/uapi/linux/sched.h
 
 
+@cython.final
 cdef class Pairer:
     """Pairs enters with exits, thread by thread, and keeps the names that calls refer to.
 
-    Records go in one by one through the C method `step`; from Python `feed` takes a whole block and tells how many calls it
-    held. `rules` is the packed table of `tracer.syscalls.rules`. With `ask_proc`, names that the stream does not tell are
-    looked up in /proc: only right while the traced programs run.
+    Records go in one by one through the C method `step`; from Python `feed` takes a whole block and tells how many
+    calls it held. `rules` is the packed table of `tracer.syscalls.rules`. With `ask_proc`, names that the stream does
+    not tell are looked up in /proc: only right while the traced programs run.
 
     Raises ValueError if `rules` has the wrong size.
     """
@@ -65,7 +67,8 @@ cdef class Pairer:
     def feed(self, const unsigned char[::1] block not None) -> int:
         """Handle a block of records and drop the calls; their number.
 
-        What can't be a record ends the block, counted as malformed. Raises ValueError if the block is not aligned to 8 bytes.
+        What can't be a record ends the block, counted as malformed. Raises ValueError if the block is not aligned to 8
+        bytes.
         """
         cdef Py_ssize_t used = 0, end, size = block.shape[0]
         cdef const char *data
@@ -281,7 +284,10 @@ cdef class Pairer:
     # ---- calls ----
 
     cdef bint completes(self, const Call *call, const event_header *header) noexcept nogil:
-        """Whether an exit is the pending call's. After an execveat, the registers of the new program say execve (x86-64)."""
+        """Whether an exit is the pending call's.
+
+        On x86-64 an execveat that succeeds ends as an execve: the new program's registers say so.
+        """
         return call.number == header.syscall or (
             self.rules[call.number].effect == TRACER_EFFECT_EXEC
             and self.rules[header.syscall].effect == TRACER_EFFECT_EXEC)

@@ -32,10 +32,10 @@ cdef inline bint ends_in_dots(const char *out, uint32_t used) noexcept nogil:
 cdef inline uint32_t fold(char *out, uint32_t used, const char *path, uint32_t size) noexcept nogil:
     """Append the components of `path` to out[:used]; the new length.
 
-    out[:used] is a directory without a trailing slash (empty for the root). `.` and empty components vanish. `..` at the
-    beginning takes a component of the directory away: it was named by the kernel and has no symlinks. Behind any other
-    component it stays, since that one may be a symlink, and so it does behind a directory that ends in a `..` that stayed.
-    A text of more than PATH_LIMIT bytes is cut there, and ends in no `/`.
+    out[:used] is a directory without a trailing slash (empty for the root). `.` and empty components vanish. `..` at
+    the beginning takes a component of the directory away: it was named by the kernel and has no symlinks. Behind any
+    other component it stays, since that one may be a symlink, and so it does behind a directory that ends in a `..`
+    that stayed. A text of more than PATH_LIMIT bytes is cut there, and ends in no `/`.
     """
     cdef uint32_t start = 0, end, length
     cdef bint leading = True
@@ -109,7 +109,7 @@ cdef inline uint32_t spell_components(char *out, const char *data, uint32_t size
 
 
 cdef inline Text *spell_name(const name_section *section, const char *data) noexcept nogil:
-    """The text of a name section; NULL for none, an incomplete or an empty one, an unknown kind, or when memory is out."""
+    """The text of a name section; NULL for no section, an incomplete or empty one, or when memory is out."""
     cdef char out[PATH_LIMIT + 64]
     cdef uint32_t size
     cdef int used = 0

@@ -23,9 +23,11 @@ cdef struct Parts:
 
 
 cdef inline Py_ssize_t record_end(const char *data, Py_ssize_t start, Py_ssize_t size) noexcept nogil:
-    """Where the record at `start` ends, padding included, in a block of `size` bytes; -1 if no whole record is there."""
+    """Where the record at `start` of a block of `size` bytes ends, padding included; -1 if it is not all there."""
     cdef const event_header *header = <const event_header *> (data + start)
-    if size - start < <Py_ssize_t> sizeof(event_header) or header.size < sizeof(event_header) or header.size > size - start:
+    if size - start < <Py_ssize_t> sizeof(event_header):
+        return -1
+    if header.size < sizeof(event_header) or header.size > size - start:
         return -1
     return min(start + ((header.size + 7) & ~7), size)
 
@@ -99,10 +101,11 @@ cdef inline bint take_apart(const char *record, Parts *parts) noexcept nogil:
         parts.aux = <const uint64_t *> (record + used)
         used += TRACER_AUX_BYTES
     if flags & TRACER_HAS_PATHS:
+        if header.type == TRACER_EXIT and flags & TRACER_HAS_NAME:
+            return False  # behind texts a name would lie anywhere
         if not take_paths(parts, record, header.size, &used):
             return False
     elif header.type == TRACER_EXIT and flags & TRACER_HAS_NAME:
         if not take_name(parts, record, header.size, &used):
             return False
-    # an exit has paths or a name: behind texts, a name would lie anywhere
-    return used == header.size and not (header.type == TRACER_EXIT and flags & TRACER_HAS_PATHS and flags & TRACER_HAS_NAME)
+    return used == header.size

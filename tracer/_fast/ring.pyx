@@ -1,11 +1,10 @@
 """Draining the kernel's ring buffer through its mapped pages (layout: kernel/bpf/ringbuf.c)."""
 
+cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.unistd cimport _SC_PAGESIZE, sysconf
-
-from tracer._fast.events cimport event_header
 
 
 cdef extern from * nogil:
@@ -28,11 +27,12 @@ cdef uint32_t BUSY = 1u << 31  # BPF_RINGBUF_BUSY_BIT
 cdef uint32_t DISCARDED = 1u << 30  # BPF_RINGBUF_DISCARD_BIT
 
 
+@cython.final
 cdef class Ring:
     """A BPF ring buffer map, read by this process alone.
 
-    `map_fd` is the map, `size` its data area in bytes: a power of two. The descriptor stays the caller's. Raises OSError if
-    the pages can't be mapped.
+    `map_fd` is the map, `size` its data area in bytes: a power of two. The descriptor stays the caller's. Raises
+    OSError if the pages can't be mapped.
     """
 
     cdef uint64_t *consumer
@@ -65,7 +65,8 @@ cdef class Ring:
             munmap(self.producer, self.page + 2 * self.size)
 
     def drain(self, unsigned char[::1] block not None) -> int:
-        """Copy records to the block, each padded to 8 bytes, until the ring is empty or the block can't take the next one.
+        """Copy records to the block, each padded to 8 bytes, until the ring is empty or the block can't take the next
+        one.
 
         Returns the bytes copied. Needs no GIL while it copies.
         """

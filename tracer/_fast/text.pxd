@@ -16,7 +16,7 @@ cdef struct Text:
 
 
 cdef inline Text *new_text(const char *data, uint32_t size) noexcept nogil:
-    """A text with one reference that the caller owns; NULL when memory is out. `data` NULL leaves the bytes to the caller."""
+    """A text with one reference that the caller owns; NULL when memory is out. `data` NULL: the caller fills it."""
     cdef Text *text = <Text *> malloc(sizeof(Text) + size)
     if text != NULL:
         text.refs = 1

@@ -1,4 +1,7 @@
-"""The numeric columns of a row, computed from its call. Each function returns whether there is a value, and stores it."""
+"""The numeric columns of a row, computed from its call.
+
+Each function returns whether there is a value, and stores it.
+"""
 
 from libc.stdint cimport INT64_MAX as INT64_LARGEST, int32_t, int64_t, uint32_t, uint64_t
 

@@ -1,7 +1,7 @@
 """Finding the distribution's bcc from inside any virtual environment.
 
-The PyPI project called `bcc` is something else. The distribution's package is pure Python over `libbcc.so`, so the one that
-belongs to the system's Python works under any other one too.
+The PyPI project called `bcc` is something else. The distribution's package is pure Python over `libbcc.so`, so the
+one that belongs to the system's Python works under any other one too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ INSTALL_HINT = (
 
 def system_folders() -> list[Path]:
     """Where distributions put Python packages, most likely first."""
-    return [Path("/usr/lib/python3/dist-packages"), *sorted(Path("/usr/lib").glob("python3*/site-packages"), reverse=True)]
+    return [
+        Path("/usr/lib/python3/dist-packages"),
+        *sorted(Path("/usr/lib").glob("python3*/site-packages"), reverse=True),
+    ]
 
 
 def load() -> ModuleType:

@@ -86,7 +86,8 @@ class KernelTypes:
             found = self._find(type_id, name) if type_id > 0 else None
             if found is None:
                 raise MachineError(
-                    f"this kernel's {structure} has no field {path}", hint="this kernel is not supported; please report it"
+                    f"this kernel's {structure} has no field {path}",
+                    hint="this kernel is not supported; please report it",
                 )
             bits += found[0]
             type_id = self._lib.btf__resolve_type(self._btf, found[1])

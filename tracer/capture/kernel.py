@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -33,7 +35,9 @@ LOSS_CAUSES = ("ring_full", "path_truncated", "path_unreadable", "map_full", "co
 
 DEFAULT_RING_BYTES = 64 << 20
 
-FILTER_ALL, FILTER_FOLLOW, FILTER_UID, FILTER_TID, FILTER_CGROUP, FILTER_COMM, FILTER_FAILED = (1 << i for i in range(7))
+FILTER_ALL, FILTER_FOLLOW, FILTER_UID, FILTER_TID, FILTER_CGROUP, FILTER_COMM, FILTER_FAILED = (
+    1 << i for i in range(7)
+)
 
 FILTER_FORMAT = struct.Struct("=IIIIQII16s")
 
@@ -82,7 +86,8 @@ def cgroup2_mounts() -> list[Path]:
 
 
 def program_folder() -> Path:
-    """The folder of tracer.bpf.c, events.h and the stub headers: installed beside the package, or in the source tree."""
+    """The folder of tracer.bpf.c, events.h and the stub headers: installed beside the package, or in the source
+    tree."""
     installed = Path(str(resources.files("tracer"))) / "bpf"
     return installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "bpf"
 
@@ -90,8 +95,8 @@ def program_folder() -> Path:
 class KernelSource:
     """The loaded program, from load to close. Use as a context manager.
 
-    `rules` is the packed syscall table. `ring_bytes` is rounded up to a power of two of whole pages. Between loading and
-    `attach` nothing is traced.
+    `rules` is the packed syscall table. `ring_bytes` is rounded up to a power of two of whole pages. Between loading
+    and `attach` nothing is traced.
 
     Raises MachineError: bcc missing, no BTF, no privilege, or a kernel that refuses the program.
     """
@@ -162,7 +167,9 @@ class KernelSource:
             try:
                 self._bpf.attach_raw_tracepoint(tp=name.encode(), fn_name=f"on_{name}".encode())
             except Exception as error:  # bcc raises Exception itself
-                raise MachineError(f"the tracepoint {name} can't be attached: {error}", hint="see: tracer-cli doctor") from error
+                raise MachineError(
+                    f"the tracepoint {name} can't be attached: {error}", hint="see: tracer-cli doctor"
+                ) from error
 
     def detach(self) -> None:
         """Stop tracing; what is in the ring stays there."""
@@ -180,7 +187,8 @@ class KernelSource:
         return found
 
     def _skipped(self) -> int | None:
-        """How often the kernel did not run a program because it was busy (bpf_prog_info.recursion_misses, Linux 5.12)."""
+        """How often the kernel did not run a program because it was busy (bpf_prog_info.recursion_misses, Linux
+        5.12)."""
         misses = [recursion_misses(self._bcc.lib, program.fd) for program in self._programs.values()]
         known = [count for count in misses if count is not None]
         return sum(known) if len(known) == len(misses) else None
@@ -213,14 +221,27 @@ def ring_size(wanted_bytes: int) -> int:
 def compile_program(bcc: ModuleType, ring_bytes: int) -> Any:
     """The compiled module, not yet loaded into the kernel. Raises MachineError."""
     folder = program_folder()
-    os.environ["BCC_KERNEL_SOURCE"] = str(folder)
     constants = btf.offsets(bcc.lib)
     flags = [f"-D{name}={value}" for name, value in constants.items()]
     flags += [f"-DRING_PAGES={ring_bytes // os.sysconf('SC_PAGESIZE')}", f"-I{folder}", "-Wno-unused-function"]
     try:
-        return bcc.BPF(src_file=str(folder / "tracer.bpf.c"), cflags=flags)
+        with kernel_headers(folder):
+            return bcc.BPF(src_file=str(folder / "tracer.bpf.c"), cflags=flags)
     except Exception as error:  # bcc raises Exception itself
         raise load_error(str(error)) from error
+
+
+@contextlib.contextmanager
+def kernel_headers(folder: Path) -> Iterator[None]:
+    """Point bcc to our stub headers, for a moment: the environment is the traced command's, too."""
+    before = os.environ.get("BCC_KERNEL_SOURCE")
+    os.environ["BCC_KERNEL_SOURCE"] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ["BCC_KERNEL_SOURCE"]
+        if before is not None:
+            os.environ["BCC_KERNEL_SOURCE"] = before
 
 
 def load_error(text: str) -> MachineError:
@@ -229,5 +250,7 @@ def load_error(text: str) -> MachineError:
         return MachineError("tracing needs root, or CAP_BPF and CAP_PERFMON", hint="run it with sudo")
     if "ringbuf" in text or tuple(map(int, platform.release().split(".")[:2])) < (5, 8):
         return MachineError("this kernel has no BPF ring buffers", hint="Linux 5.8 or newer is needed")
-    return MachineError(f"the kernel program can't be loaded: {text.splitlines()[-1] if text else 'unknown reason'}",
-                        hint="see: tracer-cli doctor")
+    return MachineError(
+        f"the kernel program can't be loaded: {text.splitlines()[-1] if text else 'unknown reason'}",
+        hint="see: tracer-cli doctor",
+    )

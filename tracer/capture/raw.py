@@ -61,10 +61,10 @@ class RawReader:
         if tag != rawformat.HEAD:
             raise self._damaged("it has no head")
         head = self._json(payload)
-        if (head.get("version"), head.get("abi_version")) != (rawformat.VERSION, rawformat.ABI_VERSION):
+        if (head.get("format_version"), head.get("abi_version")) != (rawformat.VERSION, rawformat.ABI_VERSION):
             raise DamagedFileError(
                 f"{self.path} was written by another version of tracer",
-                hint=f"its format is {head.get('version')}, this version reads {rawformat.VERSION}",
+                hint=f"its format is {head.get('format_version')}, this version reads {rawformat.VERSION}",
             )
         return head
 
@@ -94,4 +94,5 @@ class RawReader:
         return value
 
     def _damaged(self, how: str) -> DamagedFileError:
-        return DamagedFileError(f"{self.path} is damaged: {how}", hint="a recording that was killed leaves no whole stream")
+        hint = "a recording that was killed leaves no whole stream"
+        return DamagedFileError(f"{self.path} is damaged: {how}", hint=hint)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import shutil
 import signal
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -185,17 +187,21 @@ class Machine:
 def find_program(name: str) -> str:
     """The path that execve gets. Raises CommandError as a shell would."""
     found = name if "/" in name else shutil.which(name)
-    if found is None or not Path(found).exists():
-        raise command_error(name, 2)
-    if Path(found).is_dir() or not os.access(found, os.X_OK):
-        raise command_error(name, 13)
+    if found is None:
+        raise command_error(name, errno.ENOENT)
+    try:
+        mode = Path(found).stat().st_mode
+    except OSError as error:
+        raise command_error(name, error.errno or errno.ENOENT) from error
+    if stat.S_ISDIR(mode) or not os.access(found, os.X_OK):
+        raise command_error(name, errno.EACCES)
     return found
 
 
 def command_error(name: str, error: int) -> CommandError:
     """Why a command can't be run."""
     failure = CommandError(f"{name} can't be run: {os.strerror(error)}")
-    failure.exit_code = NOT_FOUND if error == 2 else NOT_EXECUTABLE
+    failure.exit_code = NOT_FOUND if error == errno.ENOENT else NOT_EXECUTABLE
     return failure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module, metadata
 
@@ -22,10 +23,18 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The verb's command, or None."""
+        """The verb's command, or None.
+
+        Importing a verb starts threads of libraries, which inherit the signals that are blocked now: none but the main
+        thread may ever get those that end a recording.
+        """
         if cmd_name not in VERBS:
             return None
-        command: click.Command = getattr(import_module(f"tracer.cli.{cmd_name}"), cmd_name)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            command: click.Command = getattr(import_module(f"tracer.cli.{cmd_name}"), cmd_name)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return command
 
 

@@ -67,8 +67,12 @@ def memory_lock() -> Finding:
     unlimited = soft == resource.RLIM_INFINITY
     ok = unlimited or not counts or soft > 2 * DEFAULT_RING_BYTES
     seen = "unlimited" if unlimited else size(soft)
-    return Finding("memlock", ok, seen if counts else f"{seen} (does not count since Linux 5.11)",
-                   None if ok else "ulimit -l unlimited")
+    return Finding(
+        "memlock",
+        ok,
+        seen if counts else f"{seen} (does not count since Linux 5.11)",
+        None if ok else "ulimit -l unlimited",
+    )
 
 
 def ring() -> Finding:

@@ -59,7 +59,9 @@ def total_lost(losses: Losses) -> int | None:
 def closing_line(path: Path, outcome: Outcome) -> str:
     """What a recording came to: rows, losses by cause, seconds, file and its size."""
     lost = [
-        f"{cause} {'unknown' if value is None else count(value)}" for cause, value in outcome.losses.items() if value != 0
+        f"{cause} {'unknown' if value is None else count(value)}"
+        for cause, value in outcome.losses.items()
+        if value != 0
     ]
     return (
         f"tracer-cli: {count(outcome.rows)} rows in {outcome.seconds:.2f} s, "

@@ -34,7 +34,9 @@ from tracer.sinks.recorder import ParquetRecorder
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file. [tracer-<comm>-<date>-<time>.parquet]")
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
-@click.option("-p", "--pid", "pids", type=click.IntRange(1, 2**22), multiple=True, help="Trace this process; repeatable.")
+@click.option(
+    "-p", "--pid", "pids", type=click.IntRange(1, 2**22), multiple=True, help="Trace this process; repeatable."
+)
 @click.option("-t", "--tid", type=click.IntRange(1, 2**22), help="Trace this thread alone.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Trace the whole machine.")
 @click.option(
@@ -100,9 +102,7 @@ def run(
     quiet: bool,
 ) -> Outcome:
     """Trace into the recorder, showing progress."""
-    with LiveSession(
-        target, wanted, filters, ring_bytes=ring_bytes, raw=raw, should_stop=stopping.is_due
-    ) as session:
+    with LiveSession(target, wanted, filters, ring_bytes=ring_bytes, raw=raw, should_stop=stopping.is_due) as session:
         progress = Progress(session, recorder, enabled=not quiet and sys.stderr.isatty())
         stopping.each_look = progress.show
         try:

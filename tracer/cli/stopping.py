@@ -18,8 +18,9 @@ SI_KERNEL = 0x80
 class Stopping:
     """Holds SIGINT and SIGTERM back and asks for them once a millisecond, so that a recording always ends in order.
 
-    A first signal goes on to a command that we started, and the recording ends when the command does, at the latest five
-    seconds later; a second one ends it at once. `finish` waits for the target, whose `exit_status` is known afterwards.
+    A first signal goes on to a command that we started, and the recording ends when the command does, at the latest
+    five seconds later; a second one ends it at once. `finish` waits for the target, whose `exit_status` is known
+    afterwards.
     """
 
     def __init__(self, duration_s: float | None, target: Target) -> None:
@@ -56,6 +57,9 @@ class Stopping:
         return again or not self._target.is_ours
 
     def finish(self) -> None:
-        """Wait for the target and take signals again."""
+        """Wait for the target and take signals again. Those that came too late to end anything are passed on or
+        dropped."""
+        while (got := signal.sigtimedwait(FORWARDED, 0)) is not None:
+            self._on_signal(got)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._old_mask)
         self.exit_status = self._target.finish()

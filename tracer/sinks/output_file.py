@@ -14,9 +14,9 @@ from tracer.errors import OutputError
 class OutputFile:
     """A file that appears under its name only when it is complete.
 
-    Opens a temporary dot-name in the same folder (mode 0600, never through a symlink). Under sudo it belongs to the invoking
-    user. `commit` gives it its name; without `force` an existing file is never replaced, not even one that appeared
-    meanwhile. `stream` is the open binary file.
+    Opens a temporary dot-name in the same folder (mode 0600, never through a symlink). Under sudo it belongs to the
+    invoking user. `commit` gives it its name; without `force` an existing file is never replaced, not even one that
+    appeared meanwhile. `stream` is the open binary file.
 
     Raises OutputError, before anything is written, if the file can't be made or would replace another one.
     """
@@ -24,17 +24,24 @@ class OutputFile:
     def __init__(self, path: Path, *, force: bool = False) -> None:
         self.path = path
         self.force = force
-        if not force and path.is_symlink() or path.exists() and not force:
-            raise _exists(path)
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder", hint="give the name of a file")
-        self._temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.tmp")
+        self._kept = False
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self.stream = os.fdopen(os.open(self._temporary, flags, 0o600), "w+b", buffering=0)
+            self._check_name()
+            self._temporary = path.with_name(_temporary_name(path.name))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            # buffered, because it goes on after a write that took only a part of what it was given
+            self.stream = os.fdopen(os.open(self._temporary, flags, 0o600), "wb")
         except OSError as error:
             raise open_error(path, error) from error
         self._give_to_invoking_user()
+
+    def _check_name(self) -> None:
+        if self.path.is_dir():
+            raise OutputError(f"{self.path} is a folder", hint="give the name of a file")
+        if not self.force and os.path.lexists(self.path):
+            raise _exists(self.path)
+        if self.path.exists() and not self.path.is_file():
+            raise OutputError(f"{self.path} is not a file that could be replaced", hint="give another name")
 
     def _give_to_invoking_user(self) -> None:
         uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
@@ -60,6 +67,7 @@ class OutputFile:
         try:
             os.link(self._temporary, self.path)
         except FileExistsError as error:
+            self._kept = True
             raise OutputError(
                 f"{self.path} has appeared meanwhile", hint=f"the complete recording is in {self._temporary}"
             ) from error
@@ -71,11 +79,21 @@ class OutputFile:
         self._temporary.unlink()
 
     def abort(self) -> None:
-        """Leave nothing behind. Safe to call at any time, also after `commit`."""
+        """Leave nothing behind. Safe to call at any time, also after `commit`.
+
+        Only a complete file whose name was taken meanwhile stays, under the name that the error told.
+        """
         with suppress(OSError):
             self.stream.close()
+        if self._kept:
+            return
         with suppress(FileNotFoundError):
             self._temporary.unlink()
+
+
+def _temporary_name(name: str) -> str:
+    start = os.fsdecode(os.fsencode(name)[:200])  # 255 bytes are the most that a name may have
+    return f".{start}.{secrets.token_hex(8)}.tmp"
 
 
 def _exists(path: Path) -> OutputError:

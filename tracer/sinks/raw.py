@@ -19,7 +19,7 @@ class RawWriter:
         self.path = path
         self._file = OutputFile(path, force=force)
         self._write(rawformat.MAGIC)
-        versions = {"version": rawformat.VERSION, "abi_version": rawformat.ABI_VERSION}
+        versions = {"format_version": rawformat.VERSION, "abi_version": rawformat.ABI_VERSION}
         self._part(rawformat.HEAD, json.dumps(versions | dict(head)).encode())
 
     def write(self, records: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,6 +86,9 @@ class ParquetRecorder:
     def abort(self) -> None:
         """Stop and remove the temporary file. Safe to call twice, and after `close`."""
         self._finish_thread()
+        with suppress(OSError, ValueError, pa.ArrowException):
+            self._writer.close()
+        self._writer.is_open = False  # or its destructor would try once more, and print how that went
         self._file.abort()
 
     def _finish_thread(self) -> None:

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+/* The steps of an enter: short ones at once, the others through the stages, names first. */
+#ifndef TRACER_ENTER_BPF_H
+#define TRACER_ENTER_BPF_H
+
+#include "arguments.bpf.h"
+#include "begun.bpf.h"
+#include "names.bpf.h"
+#include "records.bpf.h"
+#include "tags.bpf.h"
+
+/* The enter of a call like the thread's last ones: all that has to be found out was remembered. Not 0 if that was
+ * so.
+ */
+static __always_inline int enter_quickly(u64 registers, const struct syscall_rule *rule, u64 id, u32 number)
+{
+	struct recent_thread *recent = recent_thread();
+	u32 nargs = rule->nargs & TRACER_NARGS_MASK;
+	u64 args[TRACER_MAX_ARGS];
+
+	if (!recent || recent->id != id)
+		return 0;
+	u64 now = bpf_ktime_get_boot_ns();
+
+	if (nargs <= 3 ? read_few_args(args, registers) : read_args(args, registers))
+		return 0;
+	if (!is_remembered(recent, id, fd_argument(rule, args)))
+		return 0;
+	note_begun(id, number);
+	send_short_enter(nargs, id, number, args, now);
+	return 1;
+}
+
+static __always_inline void send_name(struct process *process, struct record_buffer *buffer, s32 fd, u64 time_ns)
+{
+	u16 tag = current_tag(process);
+	u32 size = fill_name(buffer, NAME_AT, fd);
+
+	if (!size)
+		return;
+	struct event_header *header = (struct event_header *)buffer->bytes;
+	struct name_body *body = (struct name_body *)(header + 1);
+
+	fill_header(header, TRACER_NAME, time_ns);
+	header->flags = TRACER_HAS_NAME;
+	header->size = size;
+	body->fd = fd;
+	body->reserved = 0;
+	if (!send(buffer->bytes, size & 0x1fff))
+		set_tag(process, fd, tag);
+}
+
+/* What comes behind every enter that has been sent. A close's name belongs to the close, not to what comes after
+ * it.
+ */
+static __always_inline void end_enter(struct bpf_raw_tracepoint_args *ctx, struct process *process,
+				      const struct syscall_rule *rule, const struct call *call)
+{
+	if (rule->effect == TRACER_EFFECT_CLOSE)
+		set_tag(process, (s32)call->args[0], 0);
+	if (call->exit_follows)
+		go_to(ctx, STAGE_EXIT);
+}
+
+/* Sends the enter through the stages, where a name may be sent before it. */
+static __always_inline void begin_long_enter(struct bpf_raw_tracepoint_args *ctx, const struct syscall_rule *rule,
+					     struct call *call)
+{
+	call->fds[0] = rule->fd_arg < 0 ? -1 : (s32)argument(call, rule->fd_arg);
+	call->fds[1] = -1;
+	call->fds[2] = -1;
+	go_to(ctx, STAGE_ENTER_LONG);
+}
+
+static __always_inline u32 add_aux(struct record_buffer *buffer, const struct syscall_rule *rule,
+				   const struct call *call, u32 end)
+{
+	struct event_header *header = (struct event_header *)buffer->bytes;
+	u64 aux[3] = {};
+
+	if (read_aux(aux, rule->aux_kind, argument(call, rule->aux_arg), argument(call, rule->aux_arg + 1)))
+		return end;
+	header->flags |= TRACER_HAS_AUX;
+	__builtin_memcpy(buffer->bytes + (end & 127), aux, sizeof(aux));
+	return end + sizeof(aux);
+}
+
+/* Adds both paths; notes the directories that they need, and that a path must be read again. */
+static __always_inline u32 add_paths(struct record_buffer *buffer, const struct syscall_rule *rule, struct call *call,
+				     u32 end)
+{
+	struct event_header *header = (struct event_header *)buffer->bytes;
+	struct path_section section = {};
+	u32 text = end + sizeof(section);
+
+	header->flags |= TRACER_HAS_PATHS;
+	end = fill_paths(buffer, end, rule, call, &section);
+	if (section.status1 == TRACER_PATH_UNREADABLE || section.status2 == TRACER_PATH_UNREADABLE) {
+		note_retry(header->tid);
+	}
+	if (!(rule->flags & (TRACER_RULE_OLD_IS_TEXT | TRACER_RULE_LABEL)) &&
+	    is_relative(buffer, text, section.status1))
+		call->fds[1] = directory(call, rule->dirfd_arg);
+	if (rule->path2_arg >= 0 && is_relative(buffer, text + section.len1, section.status2))
+		call->fds[2] = directory(call, rule->dirfd2_arg);
+	return end;
+}
+
+/* The next descriptor whose name must be sent before the record, taken off the list; -1 if there is none. */
+static __always_inline s32 next_unnamed(const struct process *process, struct call *call)
+{
+#pragma unroll
+	for (int i = 0; i < 3; i++) {
+		s32 fd = call->fds[i];
+
+		call->fds[i] = -1;
+		if (needs_name(process, fd))
+			return fd;
+	}
+	return -1;
+}
+
+#endif

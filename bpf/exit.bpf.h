@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+/* What an exit has to tell and to forget. */
+#ifndef TRACER_EXIT_BPF_H
+#define TRACER_EXIT_BPF_H
+
+#include "arguments.bpf.h"
+#include "names.bpf.h"
+#include "records.bpf.h"
+#include "tags.bpf.h"
+
+#define FCNTL_DUPFD 0
+#define FCNTL_DUPFD_CLOEXEC 1030
+
+static __always_inline int returns_fd(const struct syscall_rule *rule, const struct call *call)
+{
+	switch (rule->effect) {
+	case TRACER_EFFECT_OPEN:
+	case TRACER_EFFECT_NEW_FD:
+	case TRACER_EFFECT_DUP:
+	case TRACER_EFFECT_DUP2:
+	case TRACER_EFFECT_SIGNALFD:
+		return call->ret >= 0;
+	case TRACER_EFFECT_FCNTL:
+		return call->ret >= 0 &&
+		       ((u32)call->args[1] == FCNTL_DUPFD || (u32)call->args[1] == FCNTL_DUPFD_CLOEXEC);
+	case TRACER_EFFECT_LANDLOCK:
+		return call->ret >= 0 && (u32)call->args[2] == 0;
+	case TRACER_EFFECT_FD_PAIR:
+		return call->ret == 0;
+	}
+	return 0;
+}
+
+/* What a call did to names that user space has been told. */
+static __always_inline void forget_names(struct process *process, const struct syscall_rule *rule,
+					 const struct call *call)
+{
+	switch (rule->effect) {
+	case TRACER_EFFECT_CLOSE:
+		set_tag(process, (s32)call->args[0], 0);
+		break;
+	case TRACER_EFFECT_CLOSE_RANGE:
+	case TRACER_EFFECT_UNSHARE:
+		forget_all(process);
+		break;
+	case TRACER_EFFECT_CHDIR:
+	case TRACER_EFFECT_FCHDIR:
+	case TRACER_EFFECT_CHROOT:
+		process->cwd_tag = 0;
+		break;
+	}
+}
+
+static __always_inline void begin_long_exit(struct record_buffer *buffer, const struct call *call)
+{
+	struct event_header *header = (struct event_header *)buffer->bytes;
+	struct exit_body *body = (struct exit_body *)(header + 1);
+
+	fill_header(header, TRACER_EXIT, call->exit_time_ns);
+	header->syscall = call->nr;
+	body->ret = call->ret;
+}
+
+/* Notes which new descriptor is to be named and where in the record; a pair's numbers go before the name. */
+static __always_inline void begin_new_name(struct record_buffer *buffer, struct process *process,
+					   const struct syscall_rule *rule, struct call *call)
+{
+	struct event_header *header = (struct event_header *)buffer->bytes;
+	s32 pair[6] = {};
+
+	call->fds[0] = call->ret;
+	call->name_at = NAME_AT;
+	if (rule->effect == TRACER_EFFECT_FD_PAIR) {
+		if (bpf_probe_read_user(pair, 8, (void *)argument(call, rule->aux_arg)))
+			count_loss(TRACER_LOSS_PATH_UNREADABLE);
+		__builtin_memcpy(buffer->bytes + NAME_AT, pair, sizeof(pair));
+		header->flags |= TRACER_HAS_AUX;
+		call->name_at = NAME_AT + sizeof(pair);
+		call->fds[0] = pair[0];
+		set_tag(process, pair[1], 0);
+	}
+	set_tag(process, call->fds[0], 0);
+}
+
+#endif

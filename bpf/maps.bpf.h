@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+/* The maps, as functions. Their bodies are in tracer.bpf.c, since bcc rewrites the use of maps in the main file
+ * only.
+ */
+#ifndef TRACER_MAPS_BPF_H
+#define TRACER_MAPS_BPF_H
+
+#include "state.bpf.h"
+
+static __always_inline void count_loss(int cause);
+
+/* Room for a record in the ring, to be filled at once and submitted; null, and counted, if the ring is full.
+ * `size` is constant.
+ */
+static __always_inline void *reserve(u64 size);
+static __always_inline void submit(void *record);
+
+/* Copies a record of any size into the ring; not 0, and counted, if the ring is full. */
+static __always_inline int send(void *record, u32 size);
+
+static __always_inline struct syscall_rule *find_rule(u32 number);
+static __always_inline struct filter_config *filter(void);
+
+static __always_inline struct process *find_process(u32 tgid);
+/* The process's new entry; null, and counted, if the table is full. */
+static __always_inline struct process *add_process(u32 tgid);
+
+/* Successful renames and unlinks on this machine so far. */
+static __always_inline u32 current_epoch(void);
+static __always_inline u32 *process_version(u32 tgid);
+
+static __always_inline struct recent_thread *recent_thread(void);
+static __always_inline struct begun_call *begun_call(u32 tid);
+
+static __always_inline struct call *current_call(void);
+static __always_inline struct record_buffer *current_record(void);
+
+/* For a thread whose path could not be read at enter. */
+static __always_inline void note_retry(u32 tid);
+
+/* Goes on with another program; does not come back. */
+static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage);
+
+#endif

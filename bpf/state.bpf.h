@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+/* What the kernel program remembers between events: the structures in its maps. */
+#ifndef TRACER_STATE_BPF_H
+#define TRACER_STATE_BPF_H
+
+#include "events.h"
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+#define NAMED_FDS 1024     /* numbers above are named by user space */
+#define BEGUN_CALLS 1024   /* a power of two; threads that share a slot lose the short cut, nothing else */
+#define VERSION_SLOTS 1024 /* a power of two; processes that share a slot lose the short cut more often */
+#define RECENT_FDS 64
+
+/* One traced process. */
+struct process {
+	u16 generation;
+	u8 armed; /* a command that has not called execve yet: nothing of it is shown */
+	u8 padding;
+	u16 cwd_tag;
+	u16 named[NAMED_FDS];
+};
+
+/* A call that has begun and whose exit will be its return value and no more: that exit needs to look nothing else up.
+ *
+ * The slot is found by the thread's number. Thread and syscall are one word, since another CPU may overwrite it.
+ */
+struct begun_call {
+	u64 tid_and_number;
+	u64 padding[7]; /* a cache line each: neighbours run on other CPUs */
+};
+
+/* The thread that a CPU traced last, and which of its low descriptors have been named: true for as long as neither
+ * the epoch nor its process's version has moved on.
+ */
+struct recent_thread {
+	u64 id; /* as bpf_get_current_pid_tgid gives it */
+	u64 named;
+	u32 version;
+	u32 epoch;
+};
+
+struct record_buffer {
+	u8 bytes[16384]; /* two full paths need less than 8400; the rest is for the verifier, which thinks in bits */
+};
+
+/* The call at hand, handed from one program to the next. One a CPU: tracepoints of syscalls run without
+ * preemption.
+ */
+struct call {
+	u64 args[8]; /* six; a masked index needs eight */
+	u64 time_ns;
+	s64 ret;
+	u32 nr;
+	u32 exit_follows; /* the enter was held back until the call failed: its exit is sent right behind it */
+	u64 exit_time_ns;
+	s32 fds[4];  /* up to three descriptors whose names the record needs */
+	u32 name_at; /* where in the record the name of a new descriptor goes; 0: not found out yet */
+};
+
+/* Programs that go on where the first one of a tracepoint stops, for the verifier's sake one job each. */
+enum stage {
+	STAGE_ENTER_LONG = 0,
+	STAGE_ENTER_NAMES = 1,
+	STAGE_EXIT = 2,
+	STAGE_EXIT_FD = 3,
+	STAGE_EXIT_PATHS = 4,
+	STAGE_COUNT = 5,
+};
+
+#endif

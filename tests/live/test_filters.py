@@ -1,0 +1,134 @@
+"""What the kernel program lets through: syscalls, failures, users, names, cgroups."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import Cli
+
+from tracer import selection
+from tracer.capture.kernel import cgroup2_mounts
+
+
+def rows_of(recording: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(recording).to_pylist()
+    return rows
+
+
+class TestSyscalls:
+    COMMAND = ("--", "sh", "-c", "cd /; cat /etc/passwd; read x < /etc/group; ls no-such; exec true")
+
+    def traced(self, cli: Cli, work: Path, *options: str) -> set[str]:
+        cli("record", "--force", "-o", "a.parquet", *options, *self.COMMAND, status=0)
+        return {row["syscall"] for row in rows_of(work / "a.parquet")}
+
+    def test_names(self, cli: Cli, work: Path) -> None:
+        assert self.traced(cli, work, "-e", "openat,read") == {"openat", "read"}
+        assert self.traced(cli, work, "-e", "trace=openat", "-e", "read") == {"openat", "read"}
+
+    def test_class(self, cli: Cli, work: Path) -> None:
+        traced = self.traced(cli, work, "-e", "%desc")
+        assert {"openat", "read", "close", "dup2", "mmap", "write"} <= traced
+        assert not {"execve", "brk", "chdir", "exit_group"} & traced
+        assert traced <= selection.parse(["%desc"])
+
+    def test_all_but(self, cli: Cli, work: Path) -> None:
+        everything = self.traced(cli, work, "-e", "all")
+        assert {"read", "openat", "brk", "chdir", "execve", "exit_group", "rt_sigaction"} <= everything
+        assert self.traced(cli, work, "-e", "!read,%file") == everything - selection.parse(["read,%file"])
+
+    def test_regular_expression(self, cli: Cli, work: Path) -> None:
+        assert self.traced(cli, work, "-e", "/^(open|exec)") == {"openat", "execve"}
+
+    def test_without_one(self, cli: Cli, work: Path) -> None:
+        traced = self.traced(cli, work)
+        assert {"openat", "read", "close"} <= traced <= selection.parse(None)
+        assert "execve" not in traced
+
+    def test_paths_need_no_selection_of_what_changes_them(self, cli: Cli, work: Path) -> None:
+        self.traced(cli, work, "-e", "read")
+        files = {row["file"] for row in rows_of(work / "a.parquet") if row["comm"] in {"sh", "cat"}}
+        assert {"/etc/passwd", "/etc/group"} <= files
+
+
+class TestFailures:
+    def test_only_failures_and_their_paths(self, cli: Cli, work: Path) -> None:
+        (work / "folder").mkdir()
+        script = "cat /etc/passwd > /dev/null; cd folder; cat nothing; cat ../neither; mkdir /proc/x; exit 0"
+        cli("record", "-Z", "-o", "a.parquet", "-e", "%file,%desc", "--", "sh", "-c", script)
+        rows = rows_of(work / "a.parquet")
+        assert all(row["is_error"] and row["ret"] < 0 and row["error"] for row in rows)
+        failed = {(row["file"], row["error"]) for row in rows}
+        assert {
+            (f"{work}/folder/nothing", "ENOENT"),
+            (f"{work}/neither", "ENOENT"),
+            ("/proc/x", "ENOENT"),
+        } <= failed
+        assert "/etc/passwd" not in {file for file, _ in failed}
+
+    def test_failure_of_a_descriptor_that_succeeded_before(self, cli: Cli, work: Path) -> None:
+        """Calls that are no rows still say what a descriptor is."""
+        (work / "a").touch()
+        cli(
+            "record", "-Z", "-o", "a.parquet", "-e", "%desc", "--", "sh", "-c", "exec 5< a; exec 6<&5; echo x >&6; true"
+        )
+        (write,) = [row for row in rows_of(work / "a.parquet") if row["syscall"] == "write" and row["error"] == "EBADF"]
+        assert write["file"] == f"{work}/a"
+
+
+class TestTasks:
+    BOTH = (
+        "--",
+        "sh",
+        "-c",
+        "cat /etc/passwd; setpriv --reuid=65534 --clear-groups cat /etc/group; exec cat /etc/hosts",
+    )
+
+    def opened(self, cli: Cli, work: Path, *options: str) -> set[str]:
+        cli("record", "-o", "a.parquet", *options, *self.BOTH)
+        return {row["file"] for row in rows_of(work / "a.parquet") if row["syscall"] == "openat"}
+
+    @pytest.mark.parametrize("user", ["65534", "nobody"])
+    def test_user(self, user: str, cli: Cli, work: Path) -> None:
+        opened = self.opened(cli, work, "-u", user)
+        assert "/etc/group" in opened
+        assert not {"/etc/passwd", "/etc/hosts"} & opened
+
+    def test_name(self, cli: Cli, work: Path) -> None:
+        opened = self.opened(cli, work, "--comm", "cat")
+        assert {"/etc/passwd", "/etc/group", "/etc/hosts"} <= opened
+        assert {row["comm"] for row in rows_of(work / "a.parquet")} == {"cat"}
+
+    def test_part_of_a_name_is_another_name(self, cli: Cli, work: Path) -> None:
+        assert self.opened(cli, work, "--comm", "ca") == set()
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A new cgroup with one below it."""
+    top = next(path for path in (mount / f"tracer-test-{os.getpid()}" for mount in cgroup2_mounts()))
+    (top / "below").mkdir(parents=True)
+    yield top
+    (top / "below").rmdir()
+    top.rmdir()
+
+
+class TestCgroup:
+    @pytest.mark.parametrize(("where", "asked_for"), itertools.product(["", "below"], repeat=2))
+    def test_in_it_or_below(self, where: str, asked_for: str, cgroup: Path, cli: Cli, work: Path) -> None:
+        script = f"cat /etc/passwd; (echo 0 > {cgroup / where}/cgroup.procs; exec cat /etc/group); cat /etc/hosts"
+        cli("record", "-o", "a.parquet", "--cgroup", cgroup / asked_for, "--", "sh", "-c", script)
+        opened = {row["file"] for row in rows_of(work / "a.parquet") if row["syscall"] == "openat"}
+        assert ("/etc/group" in opened) == (where == "below" or asked_for == "")
+        assert not {"/etc/passwd", "/etc/hosts"} & opened
+
+    def test_path_below_the_mount(self, cgroup: Path, cli: Cli, work: Path) -> None:
+        script = f"(echo 0 > {cgroup}/cgroup.procs; exec cat /etc/group)"
+        cli("record", "-o", "a.parquet", "--cgroup", cgroup.name, "--", "sh", "-c", script)
+        assert "/etc/group" in {row["file"] for row in rows_of(work / "a.parquet")}

@@ -1,0 +1,120 @@
+"""At full speed: nothing is lost, memory stays bounded, and where something had to be lost it is counted."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from conftest import Cli, Start, until, until_attached
+
+COUNT = 1_000_000
+
+
+def dd(count: int) -> list[str]:
+    return ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={count}", "status=none"]
+
+
+def losses_of(recording: Path) -> dict[str, int | None]:
+    losses: dict[str, int | None] = json.loads(pq.read_metadata(recording).metadata[b"tracer.loss"])
+    return losses
+
+
+def own_calls(recording: Path) -> int:
+    """dd's reads of /dev/zero and writes of /dev/null, of one byte each."""
+    table = pq.read_table(recording, columns=["syscall", "file", "ret"])
+    pairs = [("read", "/dev/zero"), ("write", "/dev/null")]
+    return sum(
+        int(
+            pc.sum(
+                pc.and_(
+                    pc.and_(pc.equal(table["syscall"], syscall), pc.equal(table["file"], file)), pc.equal(table["ret"], 1)
+                )
+            ).as_py()
+            or 0
+        )
+        for syscall, file in pairs
+    )
+
+
+def test_every_call_of_dd_is_a_row(cli: Cli, work: Path) -> None:
+    ended = cli("record", "-o", "a.parquet", "--", *dd(COUNT))
+    assert own_calls(work / "a.parquet") == 2 * COUNT
+    losses = losses_of(work / "a.parquet")
+    assert losses
+    assert set(losses.values()) == {0}
+    assert ", nothing lost; " in ended.stderr
+
+
+class TestMemory:
+    """The tracer's resident memory at 1 and at 10 million calls of one run."""
+
+    def test_stays_as_it_is(self, start: Start, work: Path) -> None:
+        script = f"{' '.join(dd(COUNT // 2))}; echo early; read x; {' '.join(dd(9 * COUNT // 2))}; echo late; read x"
+        tracer = start("record", "-o", "a.parquet", "--", "sh", "-c", script)
+        early = self.resident_at(tracer, b"early\n", work)
+        late = self.resident_at(tracer, b"late\n", work)
+        tracer.communicate(timeout=30)
+        assert tracer.returncode == 0
+        assert own_calls(work / "a.parquet") == 10 * COUNT
+        assert set(losses_of(work / "a.parquet").values()) == {0}
+        assert late <= early * 1.1, f"{early} kB after a million calls, {late} kB after ten"
+
+    @staticmethod
+    def resident_at(tracer: subprocess.Popen[bytes], word: bytes, work: Path) -> int:
+        """Highest resident memory (kB) up to when all calls before the word have been written; lets the command go on."""
+        assert tracer.stdout.readline() == word
+        highest = int(re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{tracer.pid}/status").read_text())[1])
+        tracer.stdin.write(b"\n")
+        tracer.stdin.flush()
+        return highest
+
+
+class TestLosses:
+    def test_are_counted_when_nobody_drains(self, start: Start, work: Path) -> None:
+        """A stopped tracer and a small ring: what does not fit is counted, and rows and losses add up."""
+        with subprocess.Popen(["sh", "-c", f"read go; exec {' '.join(dd(COUNT // 10))}"], stdin=subprocess.PIPE) as process:
+            tracer = start(
+                "record", "-o", "a.parquet", "--buffer-size", "64K", "-e", "read,write", "-p", str(process.pid)
+            )
+            until_attached(tracer)
+            tracer.send_signal(signal.SIGSTOP)
+            until(lambda: "T (stopped)" in Path(f"/proc/{tracer.pid}/status").read_text(), "the stop")
+            process.communicate(b"go\n", timeout=60)
+            tracer.send_signal(signal.SIGCONT)
+        _, messages = tracer.communicate(timeout=30)
+        assert tracer.returncode == 0
+        losses = losses_of(work / "a.parquet")
+        table = pq.read_table(work / "a.parquet")
+        lost = losses["ring_full"]
+        assert lost is not None
+        assert lost > COUNT // 10
+        assert f"ring_full {lost:,}" in messages.decode()
+        kept = 2 * table.num_rows + sum(losses[cause] or 0 for cause in ("enter_without_exit", "exit_without_enter"))
+        assert kept < 2000, "64 KiB hold no more records"
+        calls = 2 * COUNT // 10
+        assert 2 * calls <= kept + lost + 2 * (losses["mismatched"] or 0) <= 2 * calls + 200, "a few more start and end dd"
+        assert "not everything was recorded" in self.warning(tracer.args[0], work)
+
+    @staticmethod
+    def warning(tracer_cli: Path, work: Path) -> str:
+        ended = subprocess.run(
+            [tracer_cli, "summary", "a.parquet"], cwd=work, capture_output=True, text=True, check=True, timeout=60
+        )
+        return ended.stderr
+
+    def test_recording_goes_on_after_a_stop_that_the_ring_bridges(self, start: Start, work: Path) -> None:
+        with subprocess.Popen(["sh", "-c", f"read go; exec {' '.join(dd(COUNT // 10))}"], stdin=subprocess.PIPE) as process:
+            tracer = start("record", "-o", "a.parquet", "-p", str(process.pid))
+            until_attached(tracer)
+            tracer.send_signal(signal.SIGSTOP)
+            process.communicate(b"go\n", timeout=60)
+            tracer.send_signal(signal.SIGCONT)
+        tracer.communicate(timeout=30)
+        assert own_calls(work / "a.parquet") == 2 * COUNT // 10
+        assert set(losses_of(work / "a.parquet").values()) == {0}

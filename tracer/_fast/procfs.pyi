@@ -1,0 +1,1 @@
+"""Records made of what /proc answers. For Cython only."""
