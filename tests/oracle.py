@@ -128,11 +128,14 @@ def _rows_by_thread(rows: Iterable[Row], calls: Sequence[Call]) -> dict[int, lis
             by_thread[row.tid].append(row)
     first = by_thread[calls[0].tid]
     selected = any(row.syscall == "execve" for row in first)
-    begin = next(
-        (at for at, row in enumerate(first) if row.syscall == "execve" or not selected and row.comm != "strace"), 0
-    )
+    begin = next((at for at, row in enumerate(first) if _begins_program(row, selected)), 0)
     by_thread[calls[0].tid] = first[begin:]
     return by_thread
+
+
+def _begins_program(row: Row, execve_selected: bool) -> bool:
+    """The program's execve, or its first row where execve is not recorded."""
+    return row.syscall == "execve" if execve_selected else row.comm != "strace"
 
 
 def _expected_by_thread(calls: Sequence[Call], cwd: str, names: Iterable[str]) -> dict[int, list[Expected]]:

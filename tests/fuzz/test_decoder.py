@@ -224,8 +224,9 @@ def test_memory_is_bounded_whoever_comes() -> None:
 def test_tables_of_the_largest_size_are_not_kept_without_end() -> None:
     pairer = new_engine().pairer
     last = (1 << 20) - 1
-    names = [wire.Name(time_ns=1, tgid=n, tid=n, fd=last, name=wire.NameText(b"/x")) for n in range(1, 41)]
+    processes = 2000  # each takes the 128 KiB of pointers that the highest number needs: 192 MiB are enough for 1500
+    names = [wire.Name(time_ns=1, tgid=n, tid=n, fd=last, name=wire.NameText(b"/x")) for n in range(1, processes + 1)]
     pairer.feed(b"".join(map(wire.encode, names)))
     assert pairer.fd_cache.name(1, last) == b"/x"
-    assert pairer.fd_cache.name(40, last) is None
+    assert pairer.fd_cache.name(processes, last) is None
     assert pairer.fd_cache.untracked > 0
