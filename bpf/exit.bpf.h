@@ -47,6 +47,8 @@ static __always_inline void forget_names(struct process *process, const struct s
 	case TRACER_EFFECT_FCHDIR:
 	case TRACER_EFFECT_CHROOT:
 		process->cwd_tag = 0;
+		if (process->shares_fs)
+			move_epoch();
 		break;
 	}
 }

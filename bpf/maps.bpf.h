@@ -27,6 +27,8 @@ static __always_inline struct process *add_process(u32 tgid);
 
 /* Successful renames and unlinks on this machine so far. */
 static __always_inline u32 current_epoch(void);
+/* Every name that was told, on the whole machine, may be another one now. */
+static __always_inline void move_epoch(void);
 static __always_inline u32 *process_version(u32 tgid);
 
 static __always_inline struct recent_thread *recent_thread(void);

@@ -17,8 +17,8 @@
 /* One traced process. */
 struct process {
 	u16 generation;
-	u8 armed; /* a command that has not called execve yet: nothing of it is shown */
-	u8 padding;
+	u8 armed;     /* a command that has not called execve yet: nothing of it is shown */
+	u8 shares_fs; /* with another process: its working directory may change by the other's doing */
 	u16 cwd_tag;
 	u16 named[NAMED_FDS];
 };

@@ -108,6 +108,15 @@ static __always_inline u32 current_epoch(void)
 	return now ? *now : 0;
 }
 
+static __always_inline void move_epoch(void)
+{
+	int zero = 0;
+	u32 *now = epoch.lookup(&zero);
+
+	if (now)
+		__sync_fetch_and_add(now, 1);
+}
+
 static __always_inline u32 *process_version(u32 tgid)
 {
 	int slot = tgid & (VERSION_SLOTS - 1);
@@ -322,15 +331,6 @@ static __always_inline int take_start(struct call *call)
 	return call->ret < 0 && call->ret >= -4095;
 }
 
-static __always_inline void move_epoch(void)
-{
-	int zero = 0;
-	u32 *now = epoch.lookup(&zero);
-
-	if (now)
-		__sync_fetch_and_add(now, 1);
-}
-
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid();
@@ -467,6 +467,8 @@ int on_exit_paths(struct bpf_raw_tracepoint_args *ctx)
 
 /* ---- tasks ---- */
 
+#define CLONE_FS_FLAG 0x200 /* include/uapi/linux/sched.h */
+
 /* args: task, clone_flags. The current task is the creator; the new one has not run yet. */
 int on_task_newtask(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -490,6 +492,8 @@ int on_task_newtask(struct bpf_raw_tracepoint_args *ctx)
 			return 0;
 		u32 child = record.body.child_tgid;
 
+		if (creator && (record.body.clone_flags & CLONE_FS_FLAG))
+			creator->shares_fs = 1;
 		if (creator && processes.update(&child, creator))
 			count_loss(TRACER_LOSS_MAP_FULL);
 	}

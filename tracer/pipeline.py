@@ -24,13 +24,36 @@ from tracer import schema, selection, syscalls
 from tracer._fast import Columns, Engine
 from tracer._fast.ring import Ring
 from tracer.batch import record_batch
-from tracer.capture import privileges
-from tracer.capture.kernel import DEFAULT_RING_BYTES, LOSS_CAUSES, Filter, KernelSource
+from tracer.capture.kernel import DEFAULT_RING_BYTES, LOSS_CAUSES, Filter, KernelSource, cgroup_key, ring_size
+from tracer.capture.privileges import check as check_privileges
 from tracer.capture.raw import RawReader
-from tracer.capture.target import Command, Target
+from tracer.capture.target import FORWARDED, Command, Machine, Processes, Target, process_of
 from tracer.errors import DamagedFileError
 from tracer.sinks.raw import RawWriter
 from tracer.sinks.recorder import ParquetRecorder
+
+__all__ = [
+    # what those who record need of the stages, so that they need know no stage
+    "DEFAULT_RING_BYTES",
+    "FORWARDED",
+    "Command",
+    "Filter",
+    "LiveSession",
+    "Losses",
+    "Machine",
+    "Outcome",
+    "ParquetRecorder",
+    "Processes",
+    "RawWriter",
+    "ReplaySession",
+    "Target",
+    "cgroup_key",
+    "check_privileges",
+    "process_of",
+    "record",
+    "ring_size",
+    "trace",
+]
 
 BATCH_ROWS = 1 << 17
 BLOCK_BYTES = 8 << 20
@@ -119,7 +142,7 @@ class LiveSession:
         flush_s: float | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        privileges.check()
+        check_privileges()
         machine = platform.machine()
         self.target = target
         self.clock = Clock.now()

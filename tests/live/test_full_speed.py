@@ -33,7 +33,8 @@ def own_calls(recording: Path) -> int:
         int(
             pc.sum(
                 pc.and_(
-                    pc.and_(pc.equal(table["syscall"], syscall), pc.equal(table["file"], file)), pc.equal(table["ret"], 1)
+                    pc.and_(pc.equal(table["syscall"], syscall), pc.equal(table["file"], file)),
+                    pc.equal(table["ret"], 1),
                 )
             ).as_py()
             or 0
@@ -78,7 +79,9 @@ class TestMemory:
 class TestLosses:
     def test_are_counted_when_nobody_drains(self, start: Start, work: Path) -> None:
         """A stopped tracer and a small ring: what does not fit is counted, and rows and losses add up."""
-        with subprocess.Popen(["sh", "-c", f"read go; exec {' '.join(dd(COUNT // 10))}"], stdin=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            ["sh", "-c", f"read go; exec {' '.join(dd(COUNT // 10))}"], stdin=subprocess.PIPE
+        ) as process:
             tracer = start(
                 "record", "-o", "a.parquet", "--buffer-size", "64K", "-e", "read,write", "-p", str(process.pid)
             )
@@ -98,7 +101,9 @@ class TestLosses:
         kept = 2 * table.num_rows + sum(losses[cause] or 0 for cause in ("enter_without_exit", "exit_without_enter"))
         assert kept < 2000, "64 KiB hold no more records"
         calls = 2 * COUNT // 10
-        assert 2 * calls <= kept + lost + 2 * (losses["mismatched"] or 0) <= 2 * calls + 200, "a few more start and end dd"
+        assert 2 * calls <= kept + lost + 2 * (losses["mismatched"] or 0) <= 2 * calls + 200, (
+            "a few more start and end dd"
+        )
         assert "not everything was recorded" in self.warning(tracer.args[0], work)
 
     @staticmethod
@@ -109,7 +114,9 @@ class TestLosses:
         return ended.stderr
 
     def test_recording_goes_on_after_a_stop_that_the_ring_bridges(self, start: Start, work: Path) -> None:
-        with subprocess.Popen(["sh", "-c", f"read go; exec {' '.join(dd(COUNT // 10))}"], stdin=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            ["sh", "-c", f"read go; exec {' '.join(dd(COUNT // 10))}"], stdin=subprocess.PIPE
+        ) as process:
             tracer = start("record", "-o", "a.parquet", "-p", str(process.pid))
             until_attached(tracer)
             tracer.send_signal(signal.SIGSTOP)

@@ -63,7 +63,10 @@ class TestBatches:
         rows = [
             row
             for batch in tracer.trace(
-                ["sh", "-c", "cat /nothing; read x < /nothing-else; true"], trace="openat", follow=False, failed_only=True
+                ["sh", "-c", "cat /nothing; read x < /nothing-else; true"],
+                trace="openat",
+                follow=False,
+                failed_only=True,
             )
             for row in batch.to_pylist()
         ]

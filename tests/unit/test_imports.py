@@ -18,16 +18,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "selection": {"syscalls", "errors"},
     "_fast": set(),
-    "capture": {"syscalls", "errors", "_fast"},
+    "rawformat": set(),
+    "capture": {"syscalls", "errors", "_fast", "rawformat"},
     "schema": set(),
     "batch": {"schema", "_fast"},
-    "sinks": {"schema", "errors"},
+    "sinks": {"schema", "errors", "rawformat"},
     "live": {"schema", "_fast"},
     "pipeline": {"syscalls", "errors", "selection", "_fast", "capture", "batch", "schema", "sinks", "live"},
+    "diagnosis": {"syscalls", "errors", "capture"},
     "recording": {"schema", "errors"},
     "reports": {"recording", "schema", "errors"},
     "tui": {"live", "reports", "schema"},
-    "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording"},
+    "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording", "diagnosis"},
 }
 """Room -> the rooms it may import. A room is a module or a folder right under `tracer/`; itself goes without saying.
 

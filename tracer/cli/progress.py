@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 from tracer.cli.render import count, printable, size
-from tracer.pipeline import LiveSession, Losses, Outcome
-from tracer.sinks.recorder import ParquetRecorder
+from tracer.pipeline import LiveSession, Losses, Outcome, ParquetRecorder
 
 EVERY_S = 0.5
 

@@ -13,17 +13,27 @@ from pathlib import Path
 import click
 
 from tracer import selection
-from tracer.capture import privileges
-from tracer.capture.kernel import DEFAULT_RING_BYTES, Filter, cgroup_key, ring_size
-from tracer.capture.target import Command, Machine, Processes, Target, process_of
 from tracer.cli.parameters import Duration, Size
 from tracer.cli.progress import Progress, closing_line
 from tracer.cli.stopping import Stopping
 from tracer.errors import UsageError
-from tracer.pipeline import LiveSession, Outcome
+from tracer.pipeline import (
+    DEFAULT_RING_BYTES,
+    Command,
+    Filter,
+    LiveSession,
+    Machine,
+    Outcome,
+    ParquetRecorder,
+    Processes,
+    RawWriter,
+    Target,
+    cgroup_key,
+    check_privileges,
+    process_of,
+    ring_size,
+)
 from tracer.pipeline import record as record_session
-from tracer.sinks.raw import RawWriter
-from tracer.sinks.recorder import ParquetRecorder
 
 
 @click.command(
@@ -76,7 +86,7 @@ def record(
     wanted, filters = choose(command, **choice)  # type: ignore[arg-type]
     target = choose_target(command, choice["pids"], choice["tid"], filters.everything)  # type: ignore[arg-type]
     path = output if output is not None else default_path(target.name)
-    privileges.check()
+    check_privileges()
     stopping = Stopping(duration_s, target)
     recorder = ParquetRecorder(path, force=force)
     try:

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from tracer.cli.progress import closing_line
-from tracer.pipeline import ReplaySession
+from tracer.pipeline import ParquetRecorder, ReplaySession
 from tracer.pipeline import record as record_session
-from tracer.sinks.recorder import ParquetRecorder
 
 
 @click.command("replay", short_help="Make a Parquet recording of a raw stream.")

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from tracer.capture.target import FORWARDED, Target
+from tracer.pipeline import FORWARDED, Target
 
 GRACE_S = 5.0
 """How long a command that got our signal may take to end before the recording ends without it."""

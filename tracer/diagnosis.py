@@ -1,0 +1,86 @@
+"""Whether this machine can trace, and what to do if not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tracer import syscalls
+from tracer.capture import bcc_module, btf, privileges
+from tracer.capture.kernel import DEFAULT_RING_BYTES, Filter, KernelSource
+from tracer.errors import MachineError, TracerError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: `ok`, what was seen, and what to do if it is not ok."""
+
+    name: str
+    ok: bool
+    seen: str
+    todo: str | None = None
+
+
+def kernel() -> Finding:
+    """The kernel's version, and whether its machine is known."""
+    release, machine = platform.release(), platform.machine()
+    version = tuple(int(part) for part in release.split("-")[0].split(".")[:2])
+    known = machine in syscalls.MACHINES
+    todo = "Linux 5.8 or newer on x86_64 or aarch64 is needed" if version < (5, 8) or not known else None
+    return Finding("kernel", todo is None, f"Linux {release} on {machine}", todo)
+
+
+def type_information() -> Finding:
+    """BTF, which tells where the kernel's structures hold what."""
+    there = btf.VMLINUX.exists()
+    todo = None if there else "a kernel with CONFIG_DEBUG_INFO_BTF is needed"
+    return Finding("BTF", there, str(btf.VMLINUX) if there else "missing", todo)
+
+
+def rights() -> Finding:
+    """Root, or the capabilities that tracing needs."""
+    missing = privileges.missing_capabilities(privileges.effective_capabilities())
+    seen = f"uid {os.geteuid()}" + (f", missing {' and '.join(missing)}" if missing else "")
+    return Finding("privileges", not missing, seen, "run it with sudo" if missing else None)
+
+
+def bcc() -> Finding:
+    """The distribution's bcc."""
+    try:
+        module = bcc_module.load()
+    except MachineError as error:
+        return Finding("bcc", False, str(error), error.hint)
+    return Finding("bcc", True, f"{getattr(module, '__version__', 'unknown version')} in {module.__path__[0]}")
+
+
+def memory_lock() -> Finding:
+    """The limit of locked memory, which bounds BPF maps before Linux 5.11 for all but root."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    counts = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2]) < (5, 11)
+    unlimited = soft == resource.RLIM_INFINITY
+    ok = unlimited or not counts or soft > 2 * DEFAULT_RING_BYTES
+    seen = "unlimited" if unlimited else f"{soft >> 20} MiB"
+    return Finding(
+        "memlock",
+        ok,
+        seen if counts else f"{seen} (does not count since Linux 5.11)",
+        None if ok else "ulimit -l unlimited",
+    )
+
+
+def ring() -> Finding:
+    """The whole kernel program with the default ring, loaded and taken away again."""
+    rules = syscalls.rules(platform.machine(), frozenset({"openat"}))
+    try:
+        privileges.check()
+        with KernelSource(rules, Filter()) as source:
+            source.attach()
+            return Finding("tracing", True, f"the kernel program runs, with a ring of {source.ring_bytes >> 20} MiB")
+    except TracerError as error:
+        return Finding("tracing", False, str(error), error.hint)
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (kernel, type_information, rights, bcc, memory_lock, ring)
