@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -68,7 +67,7 @@ class TestMemory:
 
     @staticmethod
     def resident_at(tracer: subprocess.Popen[bytes], word: bytes, work: Path) -> int:
-        """Highest resident memory (kB) up to when all calls before the word have been written; lets the command go on."""
+        """Highest resident memory (kB) up to when all calls before the word have been written; the command goes on."""
         assert tracer.stdout.readline() == word
         highest = int(re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{tracer.pid}/status").read_text())[1])
         tracer.stdin.write(b"\n")

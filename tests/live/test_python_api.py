@@ -122,6 +122,8 @@ class TestErrors:
     def test_no_command(self) -> None:
         with pytest.raises(UsageError, match="no command"):
             list(tracer.trace([]))
+        with pytest.raises(UsageError, match="no command"):
+            list(tracer.trace(["echo", "a\0b"]))
 
     def test_without_rights(self) -> None:
         code = (

@@ -113,7 +113,10 @@ class TestCommand:
         assert tracer.returncode == 0
 
     def test_state_is_what_it_would_be_without_the_tracer(self, cli: Cli, work: Path) -> None:
-        script = "grep -E 'Sig(Blk|Ign|Cgt|Pnd)|Cap|NoNewPrivs' /proc/self/status; ls /proc/self/fd; ulimit -a; pwd; umask; env | grep -v ^_="
+        script = (
+            "grep -E 'Sig(Blk|Ign|Cgt|Pnd)|Cap|NoNewPrivs' /proc/self/status; ls /proc/self/fd; "
+            "ulimit -a; pwd; umask; env | grep -v ^_="
+        )
         plain = subprocess.run(["sh", "-c", script], cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         assert cli("record", "-o", "a.parquet", "--", "sh", "-c", script).stdout == plain.stdout
 

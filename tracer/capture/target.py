@@ -54,13 +54,16 @@ class CommandError(TracerError):
 class Command:
     """A command, started in a child that waits until tracing has begun. Its streams and exit status are its own.
 
-    Raises CommandError if there is no such program, with the shells' exit status.
+    Raises CommandError if there is no such program, with the shells' exit status, and UsageError for arguments that no
+    program could be given.
     """
 
     is_ours = True
 
     def __init__(self, argv: Sequence[str]) -> None:
         self.argv = list(argv)
+        if not self.argv or any("\0" in argument for argument in self.argv):
+            raise UsageError("no command that could be run: it needs a name, and no NUL byte")
         self.path = find_program(self.argv[0])
         self.name = Path(self.argv[0]).name
         self._pid: int | None = None

@@ -1,0 +1,61 @@
+"""Sizes and times on the command line."""
+
+import click
+import pytest
+
+from tracer.cli.parameters import Duration, Size
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("0", 0),
+        ("65536", 65536),
+        ("64K", 64 << 10),
+        ("64k", 64 << 10),
+        ("64M", 64 << 20),
+        ("64MB", 64 << 20),
+        ("64MiB", 64 << 20),
+        ("2G", 2 << 30),
+        ("512B", 512),
+    ],
+)
+def test_size(text, wanted):
+    assert Size().convert(text, None, None) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1M", "1.5M", "1 M", "64T", "0x10", "\u0661\u0662X", "64M\n", "1e6"])
+def test_size_that_is_none(text):
+    with pytest.raises(click.BadParameter, match="is no size; 64M is one"):
+        Size().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("10", 10),
+        ("0.5", 0.5),
+        ("1.", 1),
+        ("10s", 10),
+        ("1.5s", 1.5),
+        ("500ms", 0.5),
+        ("250us", 0.00025),
+        ("5ns", 5e-9),
+        ("2m", 120),
+        ("1h", 3600),
+    ],
+)
+def test_duration(text, seconds):
+    assert Duration().convert(text, None, None) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "0", "0s", "0.0ms", "-1s", "+1", "1 s", "1d", "inf", "nan", "1e3", ".5", "5MS", "1s\n"]
+)
+def test_duration_that_is_none(text):
+    with pytest.raises(click.BadParameter, match=r"is no time above 0; 1\.5s and 200ms are"):
+        Duration().convert(text, None, None)
+
+
+def test_default_that_is_a_number_already():
+    assert Size().convert(64 << 20, None, None) == 64 << 20
