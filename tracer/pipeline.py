@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -63,6 +62,9 @@ POLL_S = 0.001
 reading what another core has just written slows that core's next record (dd bs=1: 1.8 s without the pause, 1.55 s
 with it)."""
 
+LEAVE_S = 2.0
+"""How long a command whose trace was left early may take to end by itself."""
+
 BUSY_BYTES = 1 << 20
 """A look that found more than this is followed by the next one at once."""
 
@@ -88,6 +90,15 @@ class Clock:
             readings.append((after - before, (before + after) // 2, wall))
         _, boot_ns, wall_ns = min(readings)
         return cls(boot_ns, wall_ns)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The pair that a raw stream's head holds. Raises ValueError, KeyError or TypeError if it holds none."""
+        pair = json.loads(text)
+        clock = cls(pair["boot_ns"], pair["wall_ns"])
+        if not all(type(reading) is int and 0 <= reading < 1 << 63 for reading in (clock.boot_ns, clock.wall_ns)):
+            raise ValueError("no clock")
+        return clock
 
     @property
     def wall_offset_ns(self) -> int:
@@ -173,11 +184,16 @@ class LiveSession:
         block = np.empty(BLOCK_BYTES, np.uint8)
         flushed = time.monotonic()
         tracing = True
+        patience = 100
         while True:
             drained = self._ring.drain(block)
             yield from self._handle(block[:drained])
             if not tracing and drained == 0:
-                break
+                # a record may be in the making on another core
+                if self._ring.pending_bytes() == 0 or patience == 0:
+                    break
+                patience -= 1
+                time.sleep(POLL_S)
             if self._flush_s is not None and time.monotonic() - flushed > self._flush_s:
                 flushed = time.monotonic()
                 yield from self._take()
@@ -187,7 +203,7 @@ class LiveSession:
                 self._source.detach()
                 tracing = False
         yield from self._take()
-        self._losses = self._read_losses()
+        self._losses = self._read_losses() | {"undrained_bytes": self._ring.pending_bytes()}
         if self.raw is not None:
             self.raw.close({"loss": self._losses})
 
@@ -228,16 +244,16 @@ class ReplaySession:
         self._reader = RawReader(path)
         try:
             head = self._reader.head
-            self.clock = Clock(**json.loads(head["clock"]))
+            self.clock = Clock.parse(head["clock"])
             self.facts = {key: str(head[key]) for key in FACTS}
             self._engine = new_engine(
                 head["machine"],
-                frozenset(self.facts["selection"].split(",")),
+                frozenset(syscalls.by_name(name).name for name in self.facts["selection"].split(",")),
                 failed_only=bool(head["failed_only"]),
                 ask_proc=False,
                 keep_stream=False,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             self._reader.__exit__()
             raise DamagedFileError(f"{path} is damaged: its head lacks something ({error})") from error
         except BaseException:
@@ -266,9 +282,16 @@ class ReplaySession:
 
     def losses(self) -> Losses:
         """What the recorder counted in the kernel, and what pairing counts now."""
-        saved = self._reader.end.get("loss", {})
-        kernel: Losses = {cause: saved.get(cause) for cause in (*LOSS_CAUSES, "program_skipped")}
+        saved = self._reader.end.get("loss")
+        saved = saved if isinstance(saved, dict) else {}
+        causes = (*LOSS_CAUSES, "program_skipped", "undrained_bytes")
+        kernel: Losses = {cause: _known(saved.get(cause)) for cause in causes}
         return kernel | self._engine.counters()
+
+
+def _known(lost: object) -> int | None:
+    """A loss as a stream tells it; what is not a number is unknown."""
+    return lost if type(lost) is int and lost >= 0 else None
 
 
 FACTS = ("version", "host", "boot_id", "session", "started_at", "clock", "command", "selection", "mode")
@@ -325,7 +348,7 @@ def record(session: Session, recorder: ParquetRecorder) -> Outcome:
 
 
 def trace(
-    command: Sequence[str],
+    command: Sequence[str | bytes | os.PathLike[str]],
     *,
     trace: str | Sequence[str] | None = None,
     follow: bool = True,
@@ -335,21 +358,23 @@ def trace(
     """Run a command and yield what it does as record batches of `tracer.schema.SCHEMA`, ten times a second while it
     runs.
 
-    `trace` selects syscalls as `tracer-cli record -e` does. Leaving the loop early ends the tracing and the command.
+    `trace` selects syscalls as `tracer-cli record -e` does. Nothing runs before the first batch is asked for. Leaving
+    the loop early ends the tracing and the command: SIGTERM, and SIGKILL two seconds later.
 
-    Raises TracerError: UsageError, MachineError, CommandError.
+    Raises UsageError and CommandError at once, MachineError with the first batch.
     """
     expressions = [trace] if isinstance(trace, str) else list(trace) if trace is not None else None
     wanted = selection.parse(expressions)
-    target = Command(command)
     filters = Filter(follow=follow, failed_only=failed_only)
+    return _batches(Command(command), wanted, filters, ring_bytes)
+
+
+def _batches(target: Command, wanted: frozenset[str], filters: Filter, ring_bytes: int) -> Iterator[pa.RecordBatch]:
     with LiveSession(target, wanted, filters, ring_bytes=ring_bytes, flush_s=0.1) as session:
         try:
             for columns in session.columns():
                 yield record_batch(columns, session.clock.wall_offset_ns)
-        except GeneratorExit:
-            target.send_signal(15)
+        except BaseException:
+            target.end(LEAVE_S)
             raise
-        finally:
-            with contextlib.suppress(ChildProcessError):
-                target.finish()
+        target.finish()

@@ -223,7 +223,10 @@ def _part_names(root: int, path: Path) -> list[str]:
     """The recording's files, sorted: relative to the folder, or one empty name for a single file."""
     if stat.S_ISREG(os.fstat(root).st_mode):
         return [""]
-    names = sorted(_walk(root))
+    try:
+        names = sorted(_walk(root))
+    except OSError as error:
+        raise UsageError(f"{path} can't be searched: {error.strerror}", hint="give the folder of recordings") from error
     if not names:
         raise UsageError(f"no recording in {path}", hint="the folder holds no finished .parquet file")
     return names

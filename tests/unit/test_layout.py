@@ -1,4 +1,4 @@
-"""The wire format is one thing: what clang, gcc, Cython and the tests' own Python make of bpf/events.h is the same."""
+"""The wire format is one thing: C (with either kind of types), Cython and the tests' Python read bpf/events.h alike."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_the_tests_own_codec_packs_the_same_fields(name: str) -> None:
     assert spelled.replace("x", "B").replace("s", "B") == codes
 
 
-@pytest.mark.parametrize("compiler", [["gcc"], ["clang", "-DTRACER_BPF", "--target=bpf"]])
-def test_every_compiler_finds_the_same_offsets(compiler: list[str]) -> None:
+@pytest.mark.parametrize("compiler", [["gcc"], ["gcc", "-DTRACER_BPF"]])
+def test_both_kinds_of_types_give_the_same_offsets(compiler: list[str]) -> None:
     claims = [f"_Static_assert(sizeof(struct {name}) == {size});" for name, size in layout.sizes().items()]
     for place, offset in layout.offsets().items():
         name, field = place.split(".")

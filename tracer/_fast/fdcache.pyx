@@ -20,8 +20,8 @@ cdef class FdCache:
     """What every descriptor of every process is called, and where each process works.
 
     The tables are changed by a `Pairer`; from Python they can be filled and looked up, for tests and benchmarks. All
-    memory is bounded: beyond 32768 processes the longest unused quarter is dropped, beyond 192 MiB of tables numbers are
-    no longer tracked (counted in `untracked`).
+    memory is bounded: beyond 32768 processes the longest unused quarter is dropped, beyond 192 MiB of tables numbers
+    are no longer tracked (counted in `untracked`).
     """
 
     def __cinit__(self):

@@ -1,11 +1,17 @@
 """Starting a command that waits for its cue before it runs the program."""
 
-def spawn(path: bytes, argv: list[bytes]) -> tuple[int, int, int]:
+from collections.abc import Iterable
+
+def spawn(
+    path: bytes, argv: list[bytes], blocked: Iterable[int] = ..., ignore_children: bool = ...
+) -> tuple[int, int, int]:
     """Fork a child that will run `path` with `argv` once a byte is written to it.
 
     Returns (pid, cue, report): write one byte to the descriptor `cue` to let it go, or close it to make it exit with
     127. `report` gives end-of-file when the program runs, else the errno of execve as a C int. Both belong to the
-    caller. The child has the caller's standard streams, environment and working directory, and no signal blocked.
+    caller. The child has the caller's standard streams, environment and working directory, the signals `blocked`
+    (numbers) blocked, and SIGCHLD ignored if `ignore_children`. SIGPIPE and SIGXFSZ are set to their defaults: Python
+    ignores both and does not tell how it found them.
 
-    Raises OSError if the fork fails.
+    Raises OSError if the fork fails, ValueError for a NUL byte in an argument.
     """

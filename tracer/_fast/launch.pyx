@@ -1,9 +1,9 @@
 """Starting a command that waits for its cue before it runs the program."""
 
 from libc.errno cimport errno
-from libc.signal cimport SIG_DFL, SIGPIPE, signal
+from libc.signal cimport SIG_DFL, SIG_IGN, SIGCHLD, SIGPIPE, signal
 from libc.stdlib cimport free, malloc
-from posix.signal cimport SIG_SETMASK, sigemptyset, sigprocmask, sigset_t
+from posix.signal cimport SIG_SETMASK, sigaddset, sigemptyset, sigprocmask, sigset_t
 from posix.unistd cimport _exit, close, execv, fork, read, write
 
 import os
@@ -13,16 +13,17 @@ cdef extern from "signal.h" nogil:
     int SIGXFSZ
 
 
-cdef void run_child(const char *path, char **argv, int cue, int cue_write, int report) noexcept nogil:
+cdef void run_child(const char *path, char **argv, int cue, int cue_write, int report, const sigset_t *blocked,
+                    bint ignore_children) noexcept nogil:
     """What the child does: only calls that are safe after a fork of a program with threads (signal-safety(7))."""
     cdef char go
-    cdef sigset_t none
     cdef int error
     close(cue_write)  # else the cue would never end when the parent does
     signal(SIGPIPE, SIG_DFL)  # Python ignores both
     signal(SIGXFSZ, SIG_DFL)
-    sigemptyset(&none)
-    sigprocmask(SIG_SETMASK, &none, NULL)
+    if ignore_children:
+        signal(SIGCHLD, SIG_IGN)
+    sigprocmask(SIG_SETMASK, blocked, NULL)
     if read(cue, &go, 1) != 1:
         _exit(127)
     execv(path, argv)
@@ -31,18 +32,27 @@ cdef void run_child(const char *path, char **argv, int cue, int cue_write, int r
     _exit(127)
 
 
-def spawn(bytes path not None, list argv not None) -> tuple[int, int, int]:
+def spawn(bytes path not None, list argv not None, blocked=(), bint ignore_children=False) -> tuple[int, int, int]:
     """Fork a child that will run `path` with `argv` (bytes) once a byte is written to it.
 
     Returns (pid, cue, report): write one byte to the descriptor `cue` to let it go, or close it to make it exit with
     127. `report` gives end-of-file when the program runs, else the errno of execve as a C int. Both belong to the
-    caller. The child has the caller's standard streams, environment and working directory, and no signal blocked.
+    caller. The child has the caller's standard streams, environment and working directory, the signals `blocked`
+    (numbers) blocked, and SIGCHLD ignored if `ignore_children`. SIGPIPE and SIGXFSZ are set to their defaults: Python
+    ignores both and does not tell how it found them.
 
-    Raises OSError if the fork fails.
+    Raises OSError if the fork fails, ValueError for a NUL byte in an argument.
     """
     cdef char **arguments = <char **> malloc((len(argv) + 1) * sizeof(char *))
     cdef const char *program = path
     cdef int pid = -1, cue = -1, cue_end = -1, report = -1
+    cdef sigset_t mask
+    if b"\0" in path or any(b"\0" in argument for argument in argv):
+        free(arguments)
+        raise ValueError("an argument holds a NUL byte")
+    sigemptyset(&mask)
+    for number in blocked:
+        sigaddset(&mask, number)
     if arguments == NULL:
         raise MemoryError
     try:
@@ -55,7 +65,7 @@ def spawn(bytes path not None, list argv not None) -> tuple[int, int, int]:
         with nogil:
             pid = fork()
             if pid == 0:
-                run_child(program, arguments, cue, cue_end, report)
+                run_child(program, arguments, cue, cue_end, report, &mask, ignore_children)
         if pid < 0:
             os.close(cue_write)
             os.close(report_read)

@@ -7,6 +7,7 @@ import ctypes
 import os
 import platform
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -38,6 +39,8 @@ DEFAULT_RING_BYTES = 64 << 20
 FILTER_ALL, FILTER_FOLLOW, FILTER_UID, FILTER_TID, FILTER_CGROUP, FILTER_COMM, FILTER_FAILED = (
     1 << i for i in range(7)
 )
+
+COMPILER = threading.Lock()
 
 FILTER_FORMAT = struct.Struct("=IIIIQII16s")
 
@@ -219,13 +222,16 @@ def ring_size(wanted_bytes: int) -> int:
 
 
 def compile_program(bcc: ModuleType, ring_bytes: int) -> Any:
-    """The compiled module, not yet loaded into the kernel. Raises MachineError."""
+    """The compiled module, not yet loaded into the kernel. One thread at a time: bcc's compiler is not made for more.
+
+    Raises MachineError.
+    """
     folder = program_folder()
     constants = btf.offsets(bcc.lib)
     flags = [f"-D{name}={value}" for name, value in constants.items()]
     flags += [f"-DRING_PAGES={ring_bytes // os.sysconf('SC_PAGESIZE')}", f"-I{folder}", "-Wno-unused-function"]
     try:
-        with kernel_headers(folder):
+        with COMPILER, kernel_headers(folder):
             return bcc.BPF(src_file=str(folder / "tracer.bpf.c"), cflags=flags)
     except Exception as error:  # bcc raises Exception itself
         raise load_error(str(error)) from error

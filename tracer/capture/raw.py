@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,12 +25,16 @@ class RawReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file: BinaryIO = path.open("rb")
+            # O_NONBLOCK: a pipe must be refused, not waited for
+            self._file: BinaryIO = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
         except OSError as error:
             raise UsageError(f"{path} can't be read: {error.strerror}") from error
         self.end: dict[str, Any] = {}
         try:
-            self._left = os.fstat(self._file.fileno()).st_size
+            status = os.fstat(self._file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UsageError(f"{path} is not a file", hint="a raw stream is read from where it was saved")
+            self._left = status.st_size
             self.head = self._read_head()
         except BaseException:
             self._file.close()
@@ -87,7 +92,7 @@ class RawReader:
     def _json(self, payload: bytes) -> dict[str, Any]:
         try:
             value = json.loads(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damaged("its head or end can't be read") from error
         if not isinstance(value, dict):
             raise self._damaged("its head or end can't be read")

@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -60,8 +61,12 @@ class Command:
 
     is_ours = True
 
-    def __init__(self, argv: Sequence[str]) -> None:
-        self.argv = list(argv)
+    def __init__(self, argv: Sequence[str | bytes | os.PathLike[str]]) -> None:
+        if isinstance(argv, (str, bytes)):
+            raise UsageError("a command is a list of arguments", hint=f"[{argv!r}], or shlex.split")
+        self.argv = [os.fsdecode(argument) for argument in argv]
+        self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._ignores_children = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
         if not self.argv or any("\0" in argument for argument in self.argv):
             raise UsageError("no command that could be run: it needs a name, and no NUL byte")
         self.path = find_program(self.argv[0])
@@ -72,7 +77,14 @@ class Command:
 
     def prepare(self, watcher: Watcher) -> None:
         """Fork the child, which waits for its cue."""
-        self._pid, self._cue, self._report = spawn(os.fsencode(self.path), [os.fsencode(arg) for arg in self.argv])
+        if self._ignores_children:  # or its status would be lost
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._pid, self._cue, self._report = spawn(
+            os.fsencode(self.path),
+            [os.fsencode(argument) for argument in self.argv],
+            self._blocked,
+            self._ignores_children,
+        )
         watcher.watch(self._pid, armed=True)
 
     def start(self) -> None:
@@ -99,6 +111,16 @@ class Command:
         """Pass a signal on, unless the command has ended."""
         if self._pid is not None and not self.is_over():
             os.kill(self._pid, number)
+
+    def end(self, grace_s: float) -> None:
+        """End the command: SIGTERM, and SIGKILL if it has not ended after the grace time."""
+        self._close_cue()
+        self.send_signal(signal.SIGTERM)
+        due = time.monotonic() + grace_s
+        while not self.is_over() and self._pid is not None and time.monotonic() < due:
+            time.sleep(0.01)
+        self.send_signal(signal.SIGKILL)
+        self.finish()
 
     def finish(self) -> int:
         """Wait for the command; its exit status, or 128+n if signal n ended it. A child without a cue just exits."""

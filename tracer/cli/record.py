@@ -86,6 +86,8 @@ def record(
     wanted, filters = choose(command, **choice)  # type: ignore[arg-type]
     target = choose_target(command, choice["pids"], choice["tid"], filters.everything)  # type: ignore[arg-type]
     path = output if output is not None else default_path(target.name)
+    if raw is not None and raw.resolve() == path.resolve():
+        raise UsageError("-o and --raw name the same file", hint="give each its own")
     check_privileges()
     stopping = Stopping(duration_s, target)
     recorder = ParquetRecorder(path, force=force)
@@ -113,7 +115,7 @@ def run(
 ) -> Outcome:
     """Trace into the recorder, showing progress."""
     with LiveSession(target, wanted, filters, ring_bytes=ring_bytes, raw=raw, should_stop=stopping.is_due) as session:
-        progress = Progress(session, recorder, enabled=not quiet and sys.stderr.isatty())
+        progress = Progress(session, recorder, enabled=not quiet and sys.stderr is not None and sys.stderr.isatty())
         stopping.each_look = progress.show
         try:
             return record_session(session, recorder)

@@ -103,7 +103,7 @@ def _exists(path: Path) -> OutputError:
 def open_error(path: Path, error: OSError) -> OutputError:
     """Why a file can't be made, for the user."""
     folder = path.parent
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and not folder.is_dir():
         return OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p {folder}")
     if error.errno == errno.ENOTDIR:
         return OutputError(f"{folder} is not a folder", hint="give another place with -o")

@@ -80,8 +80,6 @@ class ParquetRecorder:
         except OSError as error:
             self.abort()
             raise write_error(self.path, error) from error
-        except OutputError:
-            raise
 
     def abort(self) -> None:
         """Stop and remove the temporary file. Safe to call twice, and after `close`."""
