@@ -203,7 +203,8 @@ class LiveSession:
                 self._source.detach()
                 tracing = False
         yield from self._take()
-        self._losses = self._read_losses() | {"undrained_bytes": self._ring.pending_bytes()}
+        undrained = {"undrained_bytes": self._ring.pending_bytes()}
+        self._losses = {**self._source.losses(), **undrained, **self._engine.counters()}
         if self.raw is not None:
             self.raw.close({"loss": self._losses})
 

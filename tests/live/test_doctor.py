@@ -30,7 +30,7 @@ class TestHealthy:
         lines = cli("doctor").stdout.splitlines()
         assert [line.split()[:2] for line in lines] == [["ok", name] for name in CHECKS]
         assert os.uname().release in lines[0]
-        assert "64.0 MiB" in lines[-1]
+        assert "64 MiB" in lines[-1]
 
 
 class TestUnhealthy:

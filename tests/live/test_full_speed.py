@@ -52,13 +52,13 @@ def test_every_call_of_dd_is_a_row(cli: Cli, work: Path) -> None:
 
 
 class TestMemory:
-    """The tracer's resident memory at 1 and at 10 million calls of one run."""
+    """The tracer's resident memory after 1 million calls, and its peak up to 10 million, in one run."""
 
     def test_stays_as_it_is(self, start: Start, work: Path) -> None:
         script = f"{' '.join(dd(COUNT // 2))}; echo early; read x; {' '.join(dd(9 * COUNT // 2))}; echo late; read x"
         tracer = start("record", "-o", "a.parquet", "--", "sh", "-c", script)
-        early = self.resident_at(tracer, b"early\n", work)
-        late = self.resident_at(tracer, b"late\n", work)
+        early = self.resident_at(tracer, b"early\n", "VmRSS")
+        late = self.resident_at(tracer, b"late\n", "VmHWM")
         tracer.communicate(timeout=30)
         assert tracer.returncode == 0
         assert own_calls(work / "a.parquet") == 10 * COUNT
@@ -66,13 +66,13 @@ class TestMemory:
         assert late <= early * 1.1, f"{early} kB after a million calls, {late} kB after ten"
 
     @staticmethod
-    def resident_at(tracer: subprocess.Popen[bytes], word: bytes, work: Path) -> int:
-        """Highest resident memory (kB) up to when all calls before the word have been written; the command goes on."""
+    def resident_at(tracer: subprocess.Popen[bytes], word: bytes, field: str) -> int:
+        """Resident memory (kB; VmHWM: its peak so far) once the calls before the word have been made; the command goes on."""
         assert tracer.stdout.readline() == word
-        highest = int(re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{tracer.pid}/status").read_text())[1])
+        resident = int(re.search(rf"{field}:\s*(\d+)", Path(f"/proc/{tracer.pid}/status").read_text())[1])
         tracer.stdin.write(b"\n")
         tracer.stdin.flush()
-        return highest
+        return resident
 
 
 class TestLosses:
