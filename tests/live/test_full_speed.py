@@ -67,7 +67,8 @@ class TestMemory:
 
     @staticmethod
     def resident_at(tracer: subprocess.Popen[bytes], word: bytes, field: str) -> int:
-        """Resident memory (kB; VmHWM: its peak so far) once the calls before the word have been made; the command goes on."""
+        """Resident memory (kB; VmHWM: its peak so far) once the calls before the word have been made; the command
+        goes on."""
         assert tracer.stdout.readline() == word
         resident = int(re.search(rf"{field}:\s*(\d+)", Path(f"/proc/{tracer.pid}/status").read_text())[1])
         tracer.stdin.write(b"\n")
