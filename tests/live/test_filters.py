@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,25 @@ class TestTasks:
         assert self.opened(cli, work, "--comm", "ca") == set()
 
 
+@pytest.fixture(scope="module")
+def cgroup2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the cgroup2 file system is mounted; a bare root has it nowhere, so it is mounted for a while."""
+    mounts = cgroup2_mounts()
+    if mounts:
+        yield mounts[0]
+        return
+    place = tmp_path_factory.mktemp("cgroup2")
+    subprocess.run(["mount", "-t", "cgroup2", "cgroup2", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
 @pytest.fixture
-def cgroup() -> Iterator[Path]:
+def cgroup(cgroup2: Path) -> Iterator[Path]:
     """A new cgroup with one below it."""
-    top = next(path for path in (mount / f"tracer-test-{os.getpid()}" for mount in cgroup2_mounts()))
+    top = cgroup2 / f"tracer-test-{os.getpid()}"
     (top / "below").mkdir(parents=True)
     yield top
     (top / "below").rmdir()
@@ -120,7 +136,7 @@ def cgroup() -> Iterator[Path]:
 
 
 class TestCgroup:
-    @pytest.mark.parametrize(("where", "asked_for"), itertools.product(["", "below"], repeat=2))
+    @pytest.mark.parametrize(("where", "asked_for"), list(itertools.product(["", "below"], repeat=2)))
     def test_in_it_or_below(self, where: str, asked_for: str, cgroup: Path, cli: Cli, work: Path) -> None:
         script = f"cat /etc/passwd; (echo 0 > {cgroup / where}/cgroup.procs; exec cat /etc/group); cat /etc/hosts"
         cli("record", "-o", "a.parquet", "--cgroup", cgroup / asked_for, "--", "sh", "-c", script)

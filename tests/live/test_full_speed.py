@@ -101,9 +101,9 @@ class TestLosses:
         kept = 2 * table.num_rows + sum(losses[cause] or 0 for cause in ("enter_without_exit", "exit_without_enter"))
         assert kept < 2000, "64 KiB hold no more records"
         calls = 2 * COUNT // 10
-        assert 2 * calls <= kept + lost + 2 * (losses["mismatched"] or 0) <= 2 * calls + 200, (
-            "a few more start and end dd"
-        )
+        # two records a call, and a third one, its file's name, where that could not be told either
+        records = kept + lost + 2 * (losses["mismatched"] or 0)
+        assert 2 * calls <= records <= 3 * calls + 200, "a few more start and end dd"
         assert "not everything was recorded" in self.warning(tracer.args[0], work)
 
     @staticmethod
