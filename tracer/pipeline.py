@@ -166,7 +166,18 @@ class LiveSession:
         self._ring = Ring(self._source.ring_fd, self._source.ring_bytes)
         self._losses: Losses = {}
         self.facts = session_facts(self.clock, target, wanted)
-        self.raw = raw({"machine": machine, "failed_only": filters.failed_only, **self.facts}) if raw else None
+        self.raw = (
+            raw(
+                {
+                    "machine": machine,
+                    "table_version": syscalls.TABLE_VERSION,
+                    "failed_only": filters.failed_only,
+                    **self.facts,
+                }
+            )
+            if raw
+            else None
+        )
 
     def __enter__(self) -> Self:
         return self
