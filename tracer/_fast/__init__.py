@@ -4,7 +4,8 @@
 (the format is in bpf/events.h). Nothing in here needs bcc, Arrow or root.
 """
 
-from tracer._fast.columns import ColumnBuilder, Columns
+from tracer._fast.batch import Columns
+from tracer._fast.columns import ColumnBuilder
 from tracer._fast.engine import Engine
 from tracer._fast.fdcache import FdCache
 from tracer._fast.pairer import Pairer

@@ -1,50 +1,15 @@
-"""Column arrays that calls are written into (see tracer/schema.py for what they mean)."""
+"""Writing calls into columns (see tracer/schema.py for what they mean)."""
 
-from typing import Any, Final, Self, final
+from typing import Final, Self, final
 
-import numpy as np
-import numpy.typing as npt
+from tracer._fast.batch import Columns
 
 FILE_SOURCES: Final[tuple[str, ...]]
 """Texts of the column `file_source`, by code."""
 EPOLL_OPS: Final[tuple[str, ...]]
 """Texts of the column `epoll_op`: the kernel's number less one."""
-DTYPES: Final[dict[str, type[np.integer[Any]]]]
-"""Item type of every array in `Columns.arrays`."""
-NULLABLE: Final[tuple[str, ...]]
-"""Columns that may lack values: the keys of `Columns.valid`."""
-SAME_VALIDITY: Final[dict[str, str]]
-"""Columns that are valid where another one is."""
 ERRNO_NAMES: Final[dict[int, str]]
 """Names of errors by number, as the kernel spells them."""
-
-class Columns:
-    """One batch of rows in columns; views of buffers that are used again after `release`."""
-
-    rows: int
-    first_seq: int
-    """Number of the first row in the recording."""
-    filter_epoch: int
-    arrays: dict[str, npt.NDArray[np.integer[Any]]]
-    """By column, one item a row: numbers, codes of `texts`, or for `is_error` 8 rows a byte."""
-    valid: dict[str, npt.NDArray[np.uint8] | None]
-    """By column that may lack values, 8 rows a byte, lowest bit first, 1 where there is one; None: there is none."""
-    texts: dict[str, tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]]
-    """By text column, the distinct texts: offsets (one more than there are texts) and all their UTF-8."""
-
-    def __init__(
-        self,
-        rows: int,
-        first_seq: int,
-        filter_epoch: int,
-        arrays: dict[str, npt.NDArray[np.integer[Any]]],
-        valid: dict[str, npt.NDArray[np.uint8] | None],
-        texts: dict[str, tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]],
-        buffers: dict[str, npt.NDArray[np.integer[Any]]],
-        pool: list[dict[str, npt.NDArray[np.integer[Any]]]],
-    ) -> None: ...
-    def release(self) -> None:
-        """Give the buffers back: nothing made from them without a copy may be used after that. Safe to call twice."""
 
 @final
 class ColumnBuilder:

@@ -1,6 +1,7 @@
 """The distinct texts of one column, numbered in the order in which they came."""
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from tracer._fast.text cimport Text
 
@@ -13,10 +14,27 @@ cdef struct Dictionary:
     uint64_t used
     uint64_t capacity
     int32_t *offsets
+    uint64_t *hashes  # by code
     uint32_t count
     uint32_t offsets_capacity
     int32_t *table  # hash -> code, -1: empty
     uint32_t mask
+
+
+cdef inline uint64_t hash_bytes(const char *data, uint64_t size) noexcept nogil:
+    """FNV-1a in words of eight bytes, mixed at the end."""
+    cdef uint64_t hashed = <uint64_t> 0xCBF29CE484222325 ^ size
+    cdef uint64_t word
+    while size >= 8:
+        memcpy(&word, data, 8)
+        hashed = (hashed ^ word) * <uint64_t> 0x9E3779B97F4A7C15
+        hashed ^= hashed >> 29
+        data += 8
+        size -= 8
+    word = 0
+    memcpy(&word, data, size)
+    hashed = (hashed ^ word) * <uint64_t> 0x9E3779B97F4A7C15
+    return hashed ^ (hashed >> 32)
 
 
 cdef int init_dictionary(Dictionary *dictionary, int slot) except -1

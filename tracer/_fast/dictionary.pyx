@@ -18,8 +18,10 @@ cdef int init_dictionary(Dictionary *dictionary, int slot) except -1:
     dictionary.mask = 127
     dictionary.data = <char *> malloc(dictionary.capacity)
     dictionary.offsets = <int32_t *> malloc((dictionary.offsets_capacity + 1) * sizeof(int32_t))
+    dictionary.hashes = <uint64_t *> malloc(dictionary.offsets_capacity * sizeof(uint64_t))
     dictionary.table = <int32_t *> malloc((dictionary.mask + 1) * sizeof(int32_t))
-    if dictionary.data == NULL or dictionary.offsets == NULL or dictionary.table == NULL:
+    if dictionary.data == NULL or dictionary.offsets == NULL or dictionary.hashes == NULL \
+            or dictionary.table == NULL:
         raise MemoryError
     clear_dictionary(dictionary, 0)
     return 0
@@ -36,23 +38,8 @@ cdef void clear_dictionary(Dictionary *dictionary, int64_t serial) noexcept nogi
 cdef void free_dictionary(Dictionary *dictionary) noexcept nogil:
     free(dictionary.data)
     free(dictionary.offsets)
+    free(dictionary.hashes)
     free(dictionary.table)
-
-
-cdef inline uint64_t hash_bytes(const char *data, uint64_t size) noexcept nogil:
-    """FNV-1a in words of eight bytes, mixed at the end."""
-    cdef uint64_t hashed = <uint64_t> 0xCBF29CE484222325 ^ size
-    cdef uint64_t word
-    while size >= 8:
-        memcpy(&word, data, 8)
-        hashed = (hashed ^ word) * <uint64_t> 0x9E3779B97F4A7C15
-        hashed ^= hashed >> 29
-        data += 8
-        size -= 8
-    word = 0
-    memcpy(&word, data, size)
-    hashed = (hashed ^ word) * <uint64_t> 0x9E3779B97F4A7C15
-    return hashed ^ (hashed >> 32)
 
 
 cdef inline int continuation(const unsigned char *data, uint32_t left, int wanted) noexcept nogil:
@@ -123,6 +110,10 @@ cdef int reserve_dictionary(Dictionary *dictionary, uint64_t more) noexcept nogi
         if moved == NULL:
             return -1
         dictionary.offsets = <int32_t *> moved
+        moved = realloc(dictionary.hashes, dictionary.offsets_capacity * 2 * sizeof(uint64_t))
+        if moved == NULL:
+            return -1
+        dictionary.hashes = <uint64_t *> moved
         dictionary.offsets_capacity *= 2
     if dictionary.count * 2 > dictionary.mask:
         return grow_table(dictionary)
@@ -133,13 +124,11 @@ cdef int grow_table(Dictionary *dictionary) noexcept nogil:
     cdef uint32_t mask = dictionary.mask * 2 + 1
     cdef int32_t *table = <int32_t *> malloc((<size_t> mask + 1) * sizeof(int32_t))
     cdef uint32_t code, slot
-    cdef const char *start
     if table == NULL:
         return -1
     memset(table, 0xFF, (<size_t> mask + 1) * sizeof(int32_t))
     for code in range(dictionary.count):
-        start = dictionary.data + dictionary.offsets[code]
-        slot = <uint32_t> hash_bytes(start, dictionary.offsets[code + 1] - dictionary.offsets[code]) & mask
+        slot = <uint32_t> dictionary.hashes[code] & mask
         while table[slot] >= 0:
             slot = (slot + 1) & mask
         table[slot] = <int32_t> code
@@ -151,7 +140,7 @@ cdef int grow_table(Dictionary *dictionary) noexcept nogil:
 
 cdef int32_t add_text(Dictionary *dictionary, Text *text) noexcept nogil:
     """The code of a text that this batch has not seen under this object; -1 when memory is out."""
-    cdef uint64_t size
+    cdef uint64_t size, hashed
     cdef uint32_t slot
     cdef int32_t code
     cdef char *start
@@ -159,12 +148,14 @@ cdef int32_t add_text(Dictionary *dictionary, Text *text) noexcept nogil:
         return -1
     start = dictionary.data + dictionary.used
     size = write_utf8(start, text)
-    slot = <uint32_t> hash_bytes(start, size) & dictionary.mask
+    hashed = hash_bytes(start, size)
+    slot = <uint32_t> hashed & dictionary.mask
     while True:
         code = dictionary.table[slot]
         if code < 0:
             break
-        if <uint64_t> (dictionary.offsets[code + 1] - dictionary.offsets[code]) == size and \
+        if dictionary.hashes[code] == hashed and \
+                <uint64_t> (dictionary.offsets[code + 1] - dictionary.offsets[code]) == size and \
                 memcmp(dictionary.data + dictionary.offsets[code], start, size) == 0:
             return code
         slot = (slot + 1) & dictionary.mask
@@ -173,6 +164,7 @@ cdef int32_t add_text(Dictionary *dictionary, Text *text) noexcept nogil:
     dictionary.count += 1
     dictionary.used += size
     dictionary.offsets[dictionary.count] = <int32_t> dictionary.used
+    dictionary.hashes[code] = hashed
     return code
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
-from tracer._fast.columns import ColumnBuilder, Columns
+from tracer._fast.batch import Columns
+from tracer._fast.columns import ColumnBuilder
 from tracer._fast.pairer import Pairer
 
 _Bytes: TypeAlias = Buffer | npt.NDArray[np.uint8]

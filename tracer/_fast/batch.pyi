@@ -1,0 +1,49 @@
+"""One batch of rows in columns, and the memory it lies in (see tracer/schema.py for what the columns mean)."""
+
+from typing import Any, Final, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+DTYPES: Final[dict[str, type[np.integer[Any]]]]
+"""Item type of every array in `Columns.arrays`."""
+NULLABLE: Final[tuple[str, ...]]
+"""Columns that may lack values: the keys of `Columns.valid`."""
+SAME_VALIDITY: Final[dict[str, str]]
+"""Columns that are valid where another one is."""
+TEXTS: Final[tuple[str, ...]]
+"""The text columns: the keys of `Columns.texts`."""
+
+@final
+class Buffers:
+    """Memory for `capacity_rows` rows (a multiple of 8), used again batch after batch."""
+
+    capacity_rows: int
+
+    def __new__(cls, capacity_rows: int) -> Self: ...
+
+@final
+class Columns:
+    """One batch of rows in columns: views of memory that `release` gives back.
+
+    Only a `ColumnBuilder` makes them. `arrays`, `valid` and `texts` raise ValueError after `release`, and nothing made
+    from the first two without a copy may be used then.
+    """
+
+    rows: int
+    first_seq: int
+    """Number of the first row in the session."""
+    filter_epoch: int
+
+    def __init__(self) -> None: ...
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[np.integer[Any]]]:
+        """By column, one item a row: numbers, codes of `texts`, or for `is_error` 8 rows a byte."""
+    @property
+    def valid(self) -> dict[str, npt.NDArray[np.uint8] | None]:
+        """By column that may lack values, 8 rows a byte, lowest bit first, 1 where there is one; None: there is none."""
+    @property
+    def texts(self) -> dict[str, tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]]:
+        """By text column, copies of the distinct texts: offsets (one more than there are texts) and all their UTF-8."""
+    def release(self) -> None:
+        """Give the memory back. Safe to call twice."""

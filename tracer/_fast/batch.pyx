@@ -1,0 +1,174 @@
+"""One batch of rows in columns, and the memory it lies in (see tracer/schema.py for what the columns mean)."""
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.string cimport memset
+
+from tracer._fast.dictionary cimport clear_dictionary, export_dictionary, free_dictionary, init_dictionary
+
+import numpy as np
+
+
+cdef enum:
+    MOST_POOLED = 4  # as many as may wait for a recorder, and the one being filled
+
+DTYPES = {
+    "time_ns": np.int64, "gap_ns": np.int64, "latency_ns": np.int64, "comm": np.int32, "pid": np.int32, "tid": np.int32,
+    "syscall": np.int32, "family": np.int32, "fd": np.int32, "ret": np.int64, "error": np.int32, "is_error": np.uint8,
+    "bytes": np.int64, "requested_bytes": np.int64, "offset": np.int64, "flags": np.int64, "file": np.int32,
+    "file_source": np.int32, "old_file": np.int32, "address_space_bytes": np.int64, "requested_sleep_ns": np.int64,
+    "nfds": np.int32, "timeout_ns": np.int64, "epoll_op": np.int32, "epoll_target_fd": np.int32,
+    "epoll_events": np.int64,
+}
+
+NULLABLE = (
+    "gap_ns", "latency_ns", "fd", "ret", "error", "bytes", "requested_bytes", "offset", "flags", "file", "file_source",
+    "old_file", "address_space_bytes", "requested_sleep_ns", "nfds", "timeout_ns", "epoll_op", "epoll_target_fd",
+    "epoll_events",
+)
+
+SAME_VALIDITY = {"file_source": "file"}
+
+TEXTS = ("comm", "syscall", "family", "error", "file", "file_source", "old_file", "epoll_op")  # by the codes IN_...
+
+
+cdef uintptr_t address(array) except 0:
+    return array.ctypes.data
+
+
+@cython.final
+cdef class Buffers:
+    """Memory for `capacity_rows` rows, used again batch after batch."""
+
+    def __cinit__(self, int capacity_rows):
+        cdef int i
+        self.capacity_rows = capacity_rows
+        for i in range(DICTIONARY_COUNT):
+            init_dictionary(&self.dictionaries[i], 1 if i == IN_OLD_FILE else 0)
+        bits = capacity_rows // 8
+        self.arrays = {name: np.zeros(bits if name == "is_error" else capacity_rows, dtype)
+                       for name, dtype in DTYPES.items()}
+        self.arrays |= {"has_" + name: np.zeros(bits, np.uint8) for name in NULLABLE if name not in SAME_VALIDITY}
+        self.point_at(self.arrays)
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(DICTIONARY_COUNT):
+            free_dictionary(&self.dictionaries[i])
+
+    cdef int start(self, int used_rows, int64_t serial) except -1:
+        """Make it empty again after a batch of `used_rows`. `serial` tells batches apart (see Dictionary)."""
+        cdef size_t bytes_used = (used_rows + 7) // 8
+        cdef uint8_t **bitmap
+        cdef int i
+        memset(self.at.is_error, 0, bytes_used)
+        bitmap = &self.at.has_gap_ns  # the first of the bitmaps, which end the struct
+        while bitmap <= &self.at.has_epoll_events:
+            memset(bitmap[0], 0, bytes_used)
+            bitmap += 1
+        for i in range(DICTIONARY_COUNT):
+            clear_dictionary(&self.dictionaries[i], serial)
+        return 0
+
+    cdef int point_at(self, dict arrays) except -1:
+        self.at.time_ns = <int64_t *> address(arrays["time_ns"])
+        self.at.gap_ns = <int64_t *> address(arrays["gap_ns"])
+        self.at.latency_ns = <int64_t *> address(arrays["latency_ns"])
+        self.at.comm = <int32_t *> address(arrays["comm"])
+        self.at.pid = <int32_t *> address(arrays["pid"])
+        self.at.tid = <int32_t *> address(arrays["tid"])
+        self.at.syscall = <int32_t *> address(arrays["syscall"])
+        self.at.family = <int32_t *> address(arrays["family"])
+        self.at.fd = <int32_t *> address(arrays["fd"])
+        self.at.ret = <int64_t *> address(arrays["ret"])
+        self.at.error = <int32_t *> address(arrays["error"])
+        self.at.is_error = <uint8_t *> address(arrays["is_error"])
+        self.at.bytes = <int64_t *> address(arrays["bytes"])
+        self.at.requested_bytes = <int64_t *> address(arrays["requested_bytes"])
+        self.at.offset = <int64_t *> address(arrays["offset"])
+        self.at.flags = <int64_t *> address(arrays["flags"])
+        self.at.file = <int32_t *> address(arrays["file"])
+        self.at.file_source = <int32_t *> address(arrays["file_source"])
+        self.at.old_file = <int32_t *> address(arrays["old_file"])
+        self.at.address_space_bytes = <int64_t *> address(arrays["address_space_bytes"])
+        self.at.requested_sleep_ns = <int64_t *> address(arrays["requested_sleep_ns"])
+        self.at.nfds = <int32_t *> address(arrays["nfds"])
+        self.at.timeout_ns = <int64_t *> address(arrays["timeout_ns"])
+        self.at.epoll_op = <int32_t *> address(arrays["epoll_op"])
+        self.at.epoll_target_fd = <int32_t *> address(arrays["epoll_target_fd"])
+        self.at.epoll_events = <int64_t *> address(arrays["epoll_events"])
+        self.at.has_gap_ns = <uint8_t *> address(arrays["has_gap_ns"])
+        self.at.has_latency_ns = <uint8_t *> address(arrays["has_latency_ns"])
+        self.at.has_fd = <uint8_t *> address(arrays["has_fd"])
+        self.at.has_ret = <uint8_t *> address(arrays["has_ret"])
+        self.at.has_error = <uint8_t *> address(arrays["has_error"])
+        self.at.has_bytes = <uint8_t *> address(arrays["has_bytes"])
+        self.at.has_requested_bytes = <uint8_t *> address(arrays["has_requested_bytes"])
+        self.at.has_offset = <uint8_t *> address(arrays["has_offset"])
+        self.at.has_flags = <uint8_t *> address(arrays["has_flags"])
+        self.at.has_file = <uint8_t *> address(arrays["has_file"])
+        self.at.has_old_file = <uint8_t *> address(arrays["has_old_file"])
+        self.at.has_address_space_bytes = <uint8_t *> address(arrays["has_address_space_bytes"])
+        self.at.has_requested_sleep_ns = <uint8_t *> address(arrays["has_requested_sleep_ns"])
+        self.at.has_nfds = <uint8_t *> address(arrays["has_nfds"])
+        self.at.has_timeout_ns = <uint8_t *> address(arrays["has_timeout_ns"])
+        self.at.has_epoll_op = <uint8_t *> address(arrays["has_epoll_op"])
+        self.at.has_epoll_target_fd = <uint8_t *> address(arrays["has_epoll_target_fd"])
+        self.at.has_epoll_events = <uint8_t *> address(arrays["has_epoll_events"])
+        return 0
+
+
+@cython.final
+cdef class Columns:
+    """One batch of rows in columns: views of memory that `release` gives back.
+
+    Only a `ColumnBuilder` makes them. Everything but `rows`, `first_seq` and `filter_epoch` raises ValueError after
+    `release`, and nothing made from `arrays` or `valid` without a copy may be used then.
+    """
+
+    def __init__(self):
+        raise TypeError("batches come from ColumnBuilder.take")
+
+    cdef Buffers held(self):
+        if self.buffers is None:
+            raise ValueError("the batch has been released")
+        return self.buffers
+
+    @property
+    def arrays(self) -> dict:
+        """By column, one item a row: numbers, codes of `texts`, or for `is_error` 8 rows a byte."""
+        cdef Buffers held = self.held()
+        if self.cached_arrays is None:
+            self.cached_arrays = {name: held.arrays[name][: (self.rows + 7) // 8 if name == "is_error" else self.rows]
+                                  for name in DTYPES}
+        return self.cached_arrays
+
+    @property
+    def valid(self) -> dict:
+        """By column that may lack values, 8 rows a byte, lowest bit first, 1 where there is one; None: there is none.
+        """
+        cdef Buffers held = self.held()
+        if self.cached_valid is None:
+            self.cached_valid = {}
+            for name in NULLABLE:
+                bits = held.arrays["has_" + SAME_VALIDITY.get(name, name)][: (self.rows + 7) // 8]
+                self.cached_valid[name] = bits if bits.any() else None
+        return self.cached_valid
+
+    @property
+    def texts(self) -> dict:
+        """By text column, copies of the distinct texts: offsets (one more than there are texts), all their UTF-8."""
+        cdef Buffers held = self.held()
+        cdef int i
+        if self.cached_texts is None:
+            self.cached_texts = {}
+            for i in range(DICTIONARY_COUNT):
+                self.cached_texts[TEXTS[i]] = export_dictionary(&held.dictionaries[i])
+        return self.cached_texts
+
+    def release(self) -> None:
+        """Give the memory back. Safe to call twice."""
+        buffers, self.buffers = self.buffers, None
+        self.cached_arrays = self.cached_valid = self.cached_texts = None
+        if buffers is not None and len(self.pool) < MOST_POOLED:
+            self.pool.append((buffers, self.rows))
