@@ -10,23 +10,24 @@ from tracer import schema
 from tracer._fast import Columns
 
 
-def record_batch(columns: Columns, wall_offset_ns: int) -> pa.RecordBatch:
+def record_batch(columns: Columns, first_seq: int | None = None) -> pa.RecordBatch:
     """The rows as an Arrow batch that shares the columns' memory.
 
-    `wall_offset_ns` is what makes wall-clock time of boot-clock time. The batch must not be used after
-    `columns.release()`.
+    `first_seq` is the first row's number, where another one than the session's is meant. The batch must not be used
+    after `columns.release()`.
     """
+    first_seq = columns.first_seq if first_seq is None else first_seq
     return pa.RecordBatch.from_arrays(
-        [_array(columns, column, wall_offset_ns) for column in schema.COLUMNS], schema=schema.SCHEMA
+        [_array(columns, column, first_seq) for column in schema.COLUMNS], schema=schema.SCHEMA
     )
 
 
-def _array(columns: Columns, column: schema.Column, wall_offset_ns: int) -> pa.Array:
+def _array(columns: Columns, column: schema.Column, first_seq: int) -> pa.Array:
     name, rows = column.name, columns.rows
     if name == "seq":
-        return pa.array(np.arange(columns.first_seq, columns.first_seq + rows))
+        return pa.array(np.arange(first_seq, first_seq + rows))
     if name == "time":
-        micros = (columns.arrays["time_ns"] + wall_offset_ns) // 1000
+        micros = (columns.arrays["time_ns"] + columns.wall_offset_ns) // 1000
         return _fixed(column.type, rows, None, micros)
     if name == "restarts":
         return pa.array(np.zeros(rows, np.int32))

@@ -119,13 +119,16 @@ class Session(Protocol):
         """What is missing so far, by cause."""
 
 
-def new_engine(machine: str, wanted: frozenset[str], *, failed_only: bool, ask_proc: bool, keep_stream: bool) -> Engine:
+def new_engine(
+    machine: str, wanted: frozenset[str], *, clock: Clock, failed_only: bool, ask_proc: bool, keep_stream: bool
+) -> Engine:
     """An engine for a machine's syscall numbers."""
     return Engine(
         syscalls.rules(machine, wanted),
         syscalls.names(machine),
         syscalls.FAMILIES,
         capacity_rows=BATCH_ROWS,
+        wall_offset_ns=clock.wall_offset_ns,
         ask_proc=ask_proc,
         failed_only=failed_only,
         keep_stream=keep_stream,
@@ -160,7 +163,12 @@ class LiveSession:
         self._should_stop = should_stop
         self._flush_s = flush_s
         self._engine = new_engine(
-            machine, wanted, failed_only=filters.failed_only, ask_proc=True, keep_stream=raw is not None
+            machine,
+            wanted,
+            clock=self.clock,
+            failed_only=filters.failed_only,
+            ask_proc=True,
+            keep_stream=raw is not None,
         )
         self._source = KernelSource(syscalls.rules(machine, wanted), filters, ring_bytes)
         self._ring = Ring(self._source.ring_fd, self._source.ring_bytes)
@@ -261,6 +269,7 @@ class ReplaySession:
             self._engine = new_engine(
                 head["machine"],
                 frozenset(syscalls.by_name(name).name for name in self.facts["selection"].split(",")),
+                clock=self.clock,
                 failed_only=bool(head["failed_only"]),
                 ask_proc=False,
                 keep_stream=False,
@@ -351,7 +360,7 @@ def record(session: Session, recorder: ParquetRecorder) -> Outcome:
     try:
         for columns in session.columns():
             rows += columns.rows
-            recorder.write(record_batch(columns, session.clock.wall_offset_ns), columns.release)
+            recorder.write(columns)
         size = recorder.close(footer(session))
     except BaseException:
         recorder.abort()
@@ -385,7 +394,7 @@ def _batches(target: Command, wanted: frozenset[str], filters: Filter, ring_byte
     with LiveSession(target, wanted, filters, ring_bytes=ring_bytes, flush_s=0.1) as session:
         try:
             for columns in session.columns():
-                yield record_batch(columns, session.clock.wall_offset_ns)
+                yield record_batch(columns)
         except BaseException:
             target.end(LEAVE_S)
             raise

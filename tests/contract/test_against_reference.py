@@ -42,7 +42,9 @@ class Setup(NamedTuple):
     def engine(self, capacity: int = 1 << 12) -> Engine:
         rules, names, failed_only = self
         families = syscalls.FAMILIES
-        return Engine(rules, names, families, capacity_rows=capacity, ask_proc=False, failed_only=failed_only)
+        return Engine(
+            rules, names, families, capacity_rows=capacity, wall_offset_ns=WALL_OFFSET_NS, failed_only=failed_only
+        )
 
     def reference(self, block: bytes) -> Reference:
         reference = Reference(*self[:2], syscalls.FAMILIES, failed_only=self.failed_only)
@@ -76,7 +78,7 @@ def take(engine: Engine) -> list[dict[str, Any]]:
     columns = engine.take()
     if columns is None:
         return []
-    batch = record_batch(columns, WALL_OFFSET_NS)
+    batch = record_batch(columns)
     assert batch.schema == schema.SCHEMA
     batch.validate(full=True)
     rows: list[dict[str, Any]] = batch.set_column(1, "time", batch["time"].cast(pa.int64())).to_pylist()

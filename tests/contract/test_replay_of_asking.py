@@ -25,7 +25,7 @@ def rows_and_stream(block: bytes, *, ask_proc: bool) -> tuple[list[dict[str, Any
     assert engine.feed(block) == len(block)
     columns = engine.take()
     assert columns is not None
-    rows: list[dict[str, Any]] = record_batch(columns, 0).to_pylist()
+    rows: list[dict[str, Any]] = record_batch(columns).to_pylist()
     columns.release()
     return rows, engine.take_stream()
 

@@ -42,7 +42,7 @@ def taken(engine: Engine) -> list[dict[str, Any]]:
     columns = engine.take()
     if columns is None:
         return []
-    batch = record_batch(columns, 0)
+    batch = record_batch(columns)
     batch.validate(full=True)
     rows: list[dict[str, Any]] = batch.drop_columns(["time"]).to_pylist()
     columns.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,11 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 Start = Callable[..., subprocess.Popen[bytes]]
 """`start(*arguments)` starts `tracer-cli` in `work`; it is killed at the end of the test if it still runs."""
+
+
+def pytest_configure() -> None:
+    # What a shell starts in the background ignores SIGINT, and so would all that these tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

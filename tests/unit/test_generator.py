@@ -76,7 +76,7 @@ def rows_of(block: bytes, machine: str = MACHINE) -> list[dict[str, Any]]:
     columns = engine.take()
     if columns is None:
         return []
-    batch = record_batch(columns, 0)
+    batch = record_batch(columns)
     rows: list[dict[str, Any]] = batch.set_column(1, "time", batch["time"].cast(pa.int64())).to_pylist()
     columns.release()
     return rows

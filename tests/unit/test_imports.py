@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "capture": {"syscalls", "errors", "_fast", "rawformat"},
     "schema": set(),
     "batch": {"schema", "_fast"},
-    "sinks": {"schema", "errors", "rawformat"},
+    "sinks": {"schema", "errors", "rawformat", "batch", "_fast"},
     "live": {"schema", "_fast"},
     "pipeline": {"syscalls", "errors", "selection", "_fast", "capture", "batch", "schema", "sinks", "live"},
     "diagnosis": {"syscalls", "errors", "capture"},

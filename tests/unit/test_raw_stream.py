@@ -51,7 +51,7 @@ def stream(pairs, **options):
 
 def rows(path):
     with ReplaySession(path) as session:
-        batches = [record_batch(columns, session.clock.wall_offset_ns) for columns in session.columns()]
+        batches = [record_batch(columns) for columns in session.columns()]
         return pa.Table.from_batches(batches, schema.SCHEMA), session.losses()
 
 

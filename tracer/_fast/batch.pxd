@@ -79,6 +79,7 @@ cdef class Columns:
     cdef readonly int rows
     cdef readonly int64_t first_seq
     cdef readonly int filter_epoch
+    cdef readonly int64_t wall_offset_ns
     cdef Buffers buffers
     cdef list pool
     cdef dict cached_arrays

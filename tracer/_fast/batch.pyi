@@ -34,6 +34,8 @@ class Columns:
     first_seq: int
     """Number of the first row in the session."""
     filter_epoch: int
+    wall_offset_ns: int
+    """Wall clock minus boot clock."""
 
     def __init__(self) -> None: ...
     @property

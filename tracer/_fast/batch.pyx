@@ -122,8 +122,8 @@ cdef class Buffers:
 cdef class Columns:
     """One batch of rows in columns: views of memory that `release` gives back.
 
-    Only a `ColumnBuilder` makes them. Everything but `rows`, `first_seq` and `filter_epoch` raises ValueError after
-    `release`, and nothing made from `arrays` or `valid` without a copy may be used then.
+    Only a `ColumnBuilder` makes them. `arrays`, `valid` and `texts` raise ValueError after `release`, and nothing made
+    from the first two without a copy may be used then.
     """
 
     def __init__(self):

@@ -14,6 +14,7 @@ cdef class ColumnBuilder:
     cdef readonly int rows
     cdef readonly int64_t first_seq
     cdef int filter_epoch
+    cdef int64_t wall_offset_ns
     cdef int64_t serial
     cdef Pointers at
     cdef Buffers buffers

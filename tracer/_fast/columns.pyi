@@ -17,6 +17,7 @@ class ColumnBuilder:
 
     `names[number]` is the syscall with that number (at most 512), `families` the names that a rule's family counts into
     (at most 64). A batch is full at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach 32 MiB.
+    `wall_offset_ns`, wall clock minus boot clock, goes with every batch.
 
     Raises ValueError for a capacity or a list that is not so.
     """
@@ -27,6 +28,8 @@ class ColumnBuilder:
     first_seq: int
     """Rows that were taken so far."""
 
-    def __new__(cls, names: list[str], families: tuple[str, ...], *, capacity_rows: int = 131072) -> Self: ...
+    def __new__(
+        cls, names: list[str], families: tuple[str, ...], *, capacity_rows: int = 131072, wall_offset_ns: int = 0
+    ) -> Self: ...
     def take(self) -> Columns | None:
         """The rows since the last call, in order of completion; None if there are none."""

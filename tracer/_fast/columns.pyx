@@ -46,16 +46,19 @@ cdef class ColumnBuilder:
     """Writes calls into column arrays and hands them out as `Columns`.
 
     `names[number]` is the syscall with that number, `families` the names that a rule's family counts into. A batch is
-    full at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach 32 MiB.
+    full at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach 32 MiB. `wall_offset_ns`, wall
+    clock minus boot clock, goes with every batch.
     """
 
-    def __cinit__(self, list names not None, tuple families not None, *, int capacity_rows=1 << 17):
+    def __cinit__(self, list names not None, tuple families not None, *, int capacity_rows=1 << 17,
+                  int64_t wall_offset_ns=0):
         cdef int i
         if capacity_rows <= 0 or capacity_rows % 8:
             raise ValueError("capacity_rows: a positive multiple of 8 is meant")
         if len(names) > TRACER_MAX_SYSCALLS or len(families) > 64:
             raise ValueError("a list of names is too long or too short")
         self.capacity_rows = capacity_rows
+        self.wall_offset_ns = wall_offset_ns
         self.serial = 1
         self.pool = []
         self.empty_text = make_text(b"")
@@ -92,6 +95,7 @@ cdef class ColumnBuilder:
         columns.rows = self.rows
         columns.first_seq = self.first_seq
         columns.filter_epoch = self.filter_epoch
+        columns.wall_offset_ns = self.wall_offset_ns
         columns.buffers = self.buffers
         columns.pool = self.pool
         self.first_seq += self.rows

@@ -18,7 +18,8 @@ class Engine:
 
     `rules`, `names` and `families` are what `tracer.syscalls` gives. `ask_proc`: names that the stream does not tell
     are looked up in /proc. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was
-    handled, with /proc's answers in their places, is kept for `take_stream`.
+    handled, with /proc's answers in their places, is kept for `take_stream`. `wall_offset_ns` (wall clock minus boot
+    clock) goes with every batch.
 
     Raises ValueError if `rules`, `names`, `families` or `capacity_rows` has the wrong size.
     """
@@ -35,6 +36,7 @@ class Engine:
         families: tuple[str, ...],
         *,
         capacity_rows: int = 131072,
+        wall_offset_ns: int = 0,
         ask_proc: bool = False,
         failed_only: bool = False,
         keep_stream: bool = False,

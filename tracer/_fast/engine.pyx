@@ -1,7 +1,7 @@
 """The loop from a block of records to rows in columns."""
 
 cimport cython
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
@@ -18,7 +18,7 @@ cdef class Engine:
 
     `rules`, `names` and `families` are what `tracer.syscalls` gives. `ask_proc`: names that the stream does not tell
     are looked up in /proc. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was
-    handled, with /proc's answers in their places, is kept for `take_stream`.
+    handled, with /proc's answers in their places, is kept for `take_stream`. `wall_offset_ns` goes with every batch.
     """
 
     cdef readonly Pairer pairer
@@ -30,9 +30,10 @@ cdef class Engine:
     cdef size_t stream_capacity
 
     def __cinit__(self, const unsigned char[::1] rules not None, list names not None, tuple families not None, *,
-                  int capacity_rows=1 << 17, bint ask_proc=False, bint failed_only=False, bint keep_stream=False):
+                  int capacity_rows=1 << 17, int64_t wall_offset_ns=0, bint ask_proc=False, bint failed_only=False,
+                  bint keep_stream=False):
         self.pairer = Pairer(rules, FdCache(), failed_only=failed_only, ask_proc=ask_proc)
-        self.builder = ColumnBuilder(names, families, capacity_rows=capacity_rows)
+        self.builder = ColumnBuilder(names, families, capacity_rows=capacity_rows, wall_offset_ns=wall_offset_ns)
         self.keep_stream = keep_stream
 
     def __dealloc__(self):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracer import schema
+from tracer._fast import Columns
+from tracer.batch import record_batch
 from tracer.errors import OutputError
 from tracer.sinks.output_file import OutputFile, write_error
 
@@ -29,7 +31,7 @@ FOOTER_PREFIX = "tracer."
 
 
 class ParquetRecorder:
-    """Writes record batches of `tracer.schema.SCHEMA` to one Parquet file, each batch as a row group.
+    """Writes column batches to one Parquet file, each as a row group; rows are numbered from 0.
 
     `write` hands a batch to the writer thread and returns; it blocks while three are waiting. `close` writes the footer
     keys, completes the file and gives it its name. `abort` leaves nothing behind.
@@ -41,7 +43,7 @@ class ParquetRecorder:
         self.path = path
         self.rows = 0
         self._file = OutputFile(path, force=force)
-        self._queue: queue.Queue[tuple[pa.RecordBatch, Callable[[], None]] | None] = queue.Queue(QUEUED_BATCHES)
+        self._queue: queue.Queue[Columns | None] = queue.Queue(QUEUED_BATCHES)
         self._failure: OutputError | None = None
         self._writer = pq.ParquetWriter(
             self._file.stream,
@@ -61,11 +63,11 @@ class ParquetRecorder:
         stream = self._file.stream
         return 0 if stream.closed else stream.tell()
 
-    def write(self, batch: pa.RecordBatch, release: Callable[[], None]) -> None:
-        """Queue a batch; `release` is called when it has been written (or dropped after a failure)."""
+    def write(self, columns: Columns) -> None:
+        """Queue a batch, which is released when it has been written (or dropped after a failure)."""
         if self._failure is not None:
             raise self._failure
-        self._queue.put((batch, release))
+        self._queue.put(columns)
 
     def close(self, footer: Mapping[str, str]) -> int:
         """Write what is queued and the footer keys (`tracer.` is put before each); the file's size in bytes."""
@@ -95,17 +97,15 @@ class ParquetRecorder:
             self._thread.join()
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            batch, release = item
+        while (columns := self._queue.get()) is not None:
             if self._failure is None:
-                self._write(batch)
-            del batch, item
-            release()
+                self._write(columns)
+            columns.release()
 
-    def _write(self, batch: pa.RecordBatch) -> None:
+    def _write(self, columns: Columns) -> None:
         try:
-            self._writer.write_batch(batch, row_group_size=batch.num_rows)
-            self.rows += batch.num_rows
+            self._writer.write_batch(record_batch(columns, self.rows), row_group_size=columns.rows)
+            self.rows += columns.rows
         except OSError as error:
             self._failure = write_error(self.path, error)
         except pa.ArrowException as error:
