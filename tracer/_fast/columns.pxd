@@ -1,14 +1,20 @@
 """Writing calls into columns (see tracer/schema.py for what they mean)."""
 
+cimport cython
 from libc.stdint cimport int64_t
 
-from tracer._fast.batch cimport Buffers, Pointers
+from tracer._fast.batch cimport Buffers, IN_COMM, IN_FILE, IN_OLD_FILE, Pointers
 from tracer._fast.calls cimport Call
 from tracer._fast.dictionary cimport Dictionary
 from tracer._fast.events cimport TRACER_MAX_SYSCALLS, syscall_rule
 from tracer._fast.text cimport Text
 
 
+cdef enum:
+    MAX_DICTIONARY_BYTES = 32 << 20  # a batch with more text is full, whatever its rows
+
+
+@cython.final
 cdef class ColumnBuilder:
     cdef readonly int capacity_rows
     cdef readonly int rows
@@ -28,10 +34,14 @@ cdef class ColumnBuilder:
     cdef list pool
 
     cdef int start_batch(self) except -1
-    cdef bint is_full(self) noexcept nogil
     cdef int append(self, const Call *call, const syscall_rule *rule) noexcept nogil
     cdef void fill_result(self, int row, const Call *call) noexcept nogil
     cdef void fill_file(self, int row, const Call *call, const syscall_rule *rule) noexcept nogil
     cdef void fill_numbers(self, int row, const Call *call, const syscall_rule *rule) noexcept nogil
     cdef void fill_quantity(self, int row, const Call *call, const syscall_rule *rule) noexcept nogil
     cdef void fill_epoll(self, int row, const Call *call) noexcept nogil
+
+    cdef inline bint is_full(self) noexcept nogil:
+        return self.rows == self.capacity_rows or (
+            self.dictionaries[IN_FILE].used + self.dictionaries[IN_OLD_FILE].used + self.dictionaries[IN_COMM].used
+            >= MAX_DICTIONARY_BYTES)

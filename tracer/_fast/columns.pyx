@@ -19,7 +19,6 @@ import errno
 
 
 cdef enum:
-    MAX_DICTIONARY_BYTES = 32 << 20  # a batch with more text is full, whatever its rows
     EPOLL_ADD = 1
     EPOLL_DEL = 2
     EPOLL_MOD = 3
@@ -35,7 +34,7 @@ ERRNO_NAMES = errno.errorcode | {11: "EAGAIN", 35: "EDEADLK", 95: "EOPNOTSUPP", 
 
 
 cdef Text *make_text(bytes data) except NULL:
-    cdef Text *text = new_text(data, <uint32_t> len(data))
+    cdef Text *text = new_text(NULL, data, <uint32_t> len(data))
     if text == NULL:
         raise MemoryError
     return text
@@ -114,11 +113,6 @@ cdef class ColumnBuilder:
         self.dictionaries = self.buffers.dictionaries
         self.rows = 0
         return 0
-
-    cdef bint is_full(self) noexcept nogil:
-        return self.rows == self.capacity_rows or (
-            self.dictionaries[IN_FILE].used + self.dictionaries[IN_OLD_FILE].used + self.dictionaries[IN_COMM].used
-            >= MAX_DICTIONARY_BYTES)
 
     cdef int append(self, const Call *call, const syscall_rule *rule) noexcept nogil:
         """Write one call as the next row. The batch must not be full."""

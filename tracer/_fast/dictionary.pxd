@@ -21,20 +21,37 @@ cdef struct Dictionary:
     uint32_t mask
 
 
+cdef extern from *:
+    """
+    #define HASH_SEED 0xCBF29CE484222325ull
+    #define HASH_FACTOR 0x9E3779B97F4A7C15ull
+    """
+    const uint64_t HASH_SEED
+    const uint64_t HASH_FACTOR
+
+
+cdef inline uint64_t mix_word(uint64_t hashed, uint64_t word) noexcept nogil:
+    hashed = (hashed ^ word) * HASH_FACTOR
+    return hashed ^ (hashed >> 29)
+
+
+cdef inline uint64_t end_hash(uint64_t hashed, uint64_t word) noexcept nogil:
+    hashed = (hashed ^ word) * HASH_FACTOR
+    return hashed ^ (hashed >> 32)
+
+
 cdef inline uint64_t hash_bytes(const char *data, uint64_t size) noexcept nogil:
     """FNV-1a in words of eight bytes, mixed at the end."""
-    cdef uint64_t hashed = <uint64_t> 0xCBF29CE484222325 ^ size
+    cdef uint64_t hashed = HASH_SEED ^ size
     cdef uint64_t word
     while size >= 8:
         memcpy(&word, data, 8)
-        hashed = (hashed ^ word) * <uint64_t> 0x9E3779B97F4A7C15
-        hashed ^= hashed >> 29
+        hashed = mix_word(hashed, word)
         data += 8
         size -= 8
     word = 0
     memcpy(&word, data, size)
-    hashed = (hashed ^ word) * <uint64_t> 0x9E3779B97F4A7C15
-    return hashed ^ (hashed >> 32)
+    return end_hash(hashed, word)
 
 
 cdef int init_dictionary(Dictionary *dictionary, int slot) except -1

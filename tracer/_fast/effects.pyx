@@ -100,7 +100,7 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
     cdef bint opened = rule.effect == TRACER_EFFECT_OPEN
     cdef bint flags_known = opened
     cdef uint8_t cloexec = CLOEXEC_UNKNOWN
-    cdef Text *name = spell_name(parts.name, parts.name_text)
+    cdef Text *name = spell_name(cache.texts, parts.name, parts.name_text)
     if rule.aux_kind == TRACER_AUX_OPEN_HOW:
         flags = call.aux[0]
         flags_known = call.has_aux
@@ -125,7 +125,7 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
 cdef void duplicate(FdCache cache, const Call *call, Process *process, int64_t fd, uint8_t cloexec,
                     const Parts *parts) noexcept nogil:
     """A number becomes a copy of argument 0."""
-    cdef Text *name = spell_name(parts.name, parts.name_text)
+    cdef Text *name = spell_name(cache.texts, parts.name, parts.name_text)
     cloexec = section_cloexec(parts.name, cloexec)
     if name != NULL:
         cache.bind(process, fd, name, SOURCE_KERNEL, cloexec, call.exit_ns)
@@ -172,7 +172,7 @@ cdef void bind_pair(FdCache cache, Call *call, Process *process, const Parts *pa
     cache.forget(process, first)
     cache.forget(process, second)
     call.returned_fd = first
-    name = spell_name(parts.name, parts.name_text)
+    name = spell_name(cache.texts, parts.name, parts.name_text)
     if name != NULL:
         cache.bind(process, first, share(name), SOURCE_KERNEL, section_cloexec(parts.name, CLOEXEC_UNKNOWN),
                    call.exit_ns)

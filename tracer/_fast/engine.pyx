@@ -62,15 +62,17 @@ cdef class Engine:
 
     cdef Py_ssize_t run(self, const char *data, Py_ssize_t used, Py_ssize_t size) noexcept nogil:
         cdef Py_ssize_t end
-        while used < size and not self.builder.is_full():
+        cdef bint full = self.builder.is_full()
+        while used < size and not full:
             end = record_end(data, used, size)
             if end < 0:
                 self.pairer.malformed += 1
                 return size
             self.events += 1
             if self.pairer.step(data + used):
-                self.builder.append(&self.pairer.call, &self.pairer.rules[self.pairer.call.number])
+                self.builder.append(self.pairer.call, &self.pairer.rules[self.pairer.call.number])
                 self.pairer.finish()
+                full = self.builder.is_full()
             if self.keep_stream and (self.keep(self.pairer.names.answers.data, self.pairer.names.answers.used) < 0
                                      or self.keep(data + used, (<const event_header *> (data + used)).size) < 0):
                 return -1

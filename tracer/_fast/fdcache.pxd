@@ -1,9 +1,10 @@
 """Descriptor tables and working directories of processes (see docs/how-rows-are-made.md)."""
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from tracer._fast.intmap cimport IntMap
-from tracer._fast.text cimport Text
+from tracer._fast.text cimport Text, TextPool
 
 
 cdef enum Source:
@@ -47,18 +48,20 @@ cdef struct Process:
     bint brk_known
 
 
+@cython.final
 cdef class FdCache:
+    cdef TextPool *texts  # of all that are kept in here or go into calls
     cdef IntMap processes
+    cdef Process *recent  # the one that was asked for last, or NULL
     cdef uint64_t table_bytes
     cdef readonly uint64_t untracked
 
     cdef Process *find_process(self, uint32_t tgid) noexcept nogil
-    cdef Process *get_process(self, uint32_t tgid, uint64_t now_ns) noexcept nogil
+    cdef Process *look_up(self, uint32_t tgid) noexcept nogil
     cdef void drop_process(self, uint32_t tgid) noexcept nogil
     cdef void fork_process(self, uint32_t creator, uint32_t child, bint share_table, uint64_t now_ns) noexcept nogil
     cdef void exec_process(self, Process *process) noexcept nogil
     cdef void unshare_table(self, Process *process) noexcept nogil
-    cdef Entry *entry(self, const Process *process, int64_t fd) noexcept nogil
     cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                    uint64_t now_ns) noexcept nogil
     cdef void forget(self, Process *process, int64_t fd) noexcept nogil
@@ -75,3 +78,25 @@ cdef class FdCache:
     cdef void trim(self) noexcept nogil
     cdef Process *new_process(self, uint32_t tgid) noexcept nogil
     cdef void free_process(self, Process *process) noexcept nogil
+
+    # What every call asks for is inline: modules can't inline each other's methods otherwise.
+
+    cdef inline Process *get_process(self, uint32_t tgid, uint64_t now_ns) noexcept nogil:
+        """The process, made if it is new; NULL when memory is out."""
+        cdef Process *process = self.recent
+        if process == NULL or process.tgid != tgid:
+            process = self.look_up(tgid)
+        if process != NULL:
+            process.last_used_ns = now_ns
+        return process
+
+    cdef inline Entry *entry(self, const Process *process, int64_t fd) noexcept nogil:
+        """The entry of a number that has a name, or NULL."""
+        cdef const Table *table = process.table
+        cdef Entry *chunk
+        if fd < 0 or fd >= table.chunk_count * CHUNK_ENTRIES:
+            return NULL
+        chunk = table.chunks[fd // CHUNK_ENTRIES]
+        if chunk == NULL or chunk[fd % CHUNK_ENTRIES].name == NULL:
+            return NULL
+        return &chunk[fd % CHUNK_ENTRIES]

@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
-from tracer._fast.text cimport Text, drop, new_text, replace, share
+from tracer._fast.text cimport Text, TextPool, close_pool, drop, new_text, replace, share
 
 
 cdef enum:
@@ -25,23 +25,24 @@ cdef class FdCache:
     """
 
     def __cinit__(self):
-        if init_map(&self.processes, 256) < 0:
+        self.texts = <TextPool *> calloc(1, sizeof(TextPool))
+        if self.texts == NULL or init_map(&self.processes, 256) < 0:
             raise MemoryError
 
     def __dealloc__(self):
         cdef uint32_t slot
-        if self.processes.values == NULL:
-            return
-        for slot in range(self.processes.mask + 1):
-            if self.processes.values[slot] != NULL:
-                self.free_process(<Process *> self.processes.values[slot])
-        free_map(&self.processes)
+        if self.processes.values != NULL:
+            for slot in range(self.processes.mask + 1):
+                if self.processes.values[slot] != NULL:
+                    self.free_process(<Process *> self.processes.values[slot])
+            free_map(&self.processes)
+        close_pool(self.texts)
 
     # ---- from Python ----
 
     def bind_name(self, int tgid, int fd, bytes name not None) -> None:
         """Say what a descriptor is called, as a name record would."""
-        cdef Text *text = new_text(name, <uint32_t> min(len(name), 4095))
+        cdef Text *text = new_text(self.texts, name, <uint32_t> min(len(name), 4095))
         cdef Process *process = self.get_process(<uint32_t> tgid, 0)
         if text == NULL or process == NULL:
             raise MemoryError
@@ -68,13 +69,12 @@ cdef class FdCache:
     cdef Process *find_process(self, uint32_t tgid) noexcept nogil:
         return <Process *> find(&self.processes, tgid)
 
-    cdef Process *get_process(self, uint32_t tgid, uint64_t now_ns) noexcept nogil:
+    cdef Process *look_up(self, uint32_t tgid) noexcept nogil:
         """The process, made if it is new; NULL when memory is out."""
         cdef Process *process = <Process *> find(&self.processes, tgid)
         if process == NULL:
             process = self.new_process(tgid)
-        if process != NULL:
-            process.last_used_ns = now_ns
+        self.recent = process
         return process
 
     cdef Process *new_process(self, uint32_t tgid) noexcept nogil:
@@ -101,6 +101,7 @@ cdef class FdCache:
     cdef void drop_process(self, uint32_t tgid) noexcept nogil:
         cdef Process *process = <Process *> take(&self.processes, tgid)
         if process != NULL:
+            self.recent = NULL
             self.free_process(process)
 
     cdef void trim(self) noexcept nogil:
@@ -216,17 +217,6 @@ cdef class FdCache:
         table.chunks = chunks
         table.chunk_count = count
         return 0
-
-    cdef Entry *entry(self, const Process *process, int64_t fd) noexcept nogil:
-        """The entry of a number that has a name, or NULL."""
-        cdef const Table *table = process.table
-        cdef Entry *chunk
-        if fd < 0 or fd >= table.chunk_count * CHUNK_ENTRIES:
-            return NULL
-        chunk = table.chunks[fd // CHUNK_ENTRIES]
-        if chunk == NULL or chunk[fd % CHUNK_ENTRIES].name == NULL:
-            return NULL
-        return &chunk[fd % CHUNK_ENTRIES]
 
     cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                    uint64_t now_ns) noexcept nogil:

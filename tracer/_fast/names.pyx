@@ -16,7 +16,7 @@ from tracer._fast.fdcache cimport (
 from tracer._fast.paths cimport cut_path, join_path, spell_name
 from tracer._fast.procfs cimport ANSWERS_BYTES, ask_name
 from tracer._fast.records cimport Parts, take_apart
-from tracer._fast.text cimport Text, replace, share
+from tracer._fast.text cimport Text, TextPool, replace, share
 
 
 cdef enum:
@@ -46,7 +46,7 @@ cdef class Names:
     cdef void bind(self, Process *process, const Parts *parts) noexcept nogil:
         """Handle a name record: the descriptor (or the working directory) is called that from here on."""
         cdef int32_t fd = (<const name_body *> parts.body).fd
-        cdef Text *name = spell_name(parts.name, parts.name_text)
+        cdef Text *name = spell_name(self.fd_cache.texts, parts.name, parts.name_text)
         if name == NULL:
             return  # the walk was too long: what earlier calls told stays the best that is known
         if fd == TRACER_CWD_FD:
@@ -83,11 +83,11 @@ cdef class Names:
         cdef Entry *entry
         if rule.path_arg >= 0:
             if parts.paths != NULL and not rule.flags & TRACER_RULE_LABEL:
-                reread_paths(call, rule, parts)
+                reread_paths(self.fd_cache.texts, call, rule, parts)
             return
         if rule.aux_kind == TRACER_AUX_CWD_TEXT:
             if call.ret >= 0 and parts.paths != NULL and was_read(parts.paths.status1) and parts.paths.len1 > 0:
-                replace(&call.file, cut_path(parts.text1, parts.paths.len1))
+                replace(&call.file, cut_path(self.fd_cache.texts, parts.text1, parts.paths.len1))
                 call.source = SOURCE_KERNEL
             return
         if call.file != NULL or call.ret == ERRNO_BADF or rule.effect == TRACER_EFFECT_CLOSE:
@@ -112,9 +112,9 @@ cdef class Names:
             self.find_directory(&call.paths[0], call, rule.dirfd_arg, process)
         if rule.path2_arg >= 0 and needs_directory(call.paths[1].status, parts.text2, parts.paths.len2):
             self.find_directory(&call.paths[1], call, rule.dirfd2_arg, process)
-        set_path(call, rule, 0, parts.text1, parts.paths.len1)
+        set_path(self.fd_cache.texts, call, rule, 0, parts.text1, parts.paths.len1)
         if rule.path2_arg >= 0:
-            set_path(call, rule, 1, parts.text2, parts.paths.len2)
+            set_path(self.fd_cache.texts, call, rule, 1, parts.text2, parts.paths.len2)
 
     cdef void find_directory(self, PathSlot *slot, const Call *call, int dirfd_arg, Process *process) noexcept nogil:
         """Note what the directory is called that a path is relative to."""
@@ -135,19 +135,19 @@ cdef class Names:
             slot.directory_source = entry.source
 
 
-cdef void reread_paths(Call *call, const syscall_rule *rule, const Parts *parts) noexcept nogil:
+cdef void reread_paths(TextPool *pool, Call *call, const syscall_rule *rule, const Parts *parts) noexcept nogil:
     if call.paths[0].status == TRACER_PATH_UNREADABLE:
         call.paths[0].status = parts.paths.status1
-        set_path(call, rule, 0, parts.text1, parts.paths.len1)
+        set_path(pool, call, rule, 0, parts.text1, parts.paths.len1)
     if rule.path2_arg >= 0 and call.paths[1].status == TRACER_PATH_UNREADABLE:
         call.paths[1].status = parts.paths.status2
-        set_path(call, rule, 1, parts.text2, parts.paths.len2)
+        set_path(pool, call, rule, 1, parts.text2, parts.paths.len2)
 
 
-cdef void set_path(Call *call, const syscall_rule *rule, int which, const char *text, uint32_t size) noexcept nogil:
+cdef void set_path(TextPool *pool, Call *call, const syscall_rule *rule, int which, const char *text, uint32_t size) noexcept nogil:
     """Fill file or old_file from one path argument: the last path is the file."""
     cdef uint8_t source = SOURCE_NONE
-    cdef Text *name = meant_file(call, rule, which, text, size, &source)
+    cdef Text *name = meant_file(pool, call, rule, which, text, size, &source)
     if which == 0 and rule.path2_arg >= 0:
         replace(&call.old_file, name)
     else:
@@ -155,7 +155,7 @@ cdef void set_path(Call *call, const syscall_rule *rule, int which, const char *
         call.source = source
 
 
-cdef Text *meant_file(Call *call, const syscall_rule *rule, int which, const char *text, uint32_t size,
+cdef Text *meant_file(TextPool *pool, Call *call, const syscall_rule *rule, int which, const char *text, uint32_t size,
                       uint8_t *source) noexcept nogil:
     """The file that one path argument means, owned; NULL if it means none or that is not known."""
     cdef PathSlot *slot = &call.paths[which]
@@ -165,9 +165,9 @@ cdef Text *meant_file(Call *call, const syscall_rule *rule, int which, const cha
         if slot.status != TRACER_PATH_NULL:
             return NULL
     elif which == 0 and is_plain_text(call, rule):
-        return cut_path(text, size) if size > 0 else NULL
+        return cut_path(pool, text, size) if size > 0 else NULL
     elif size > 0:
-        return join_path(slot.directory, text, size)
+        return join_path(pool, slot.directory, text, size)
     if not empty_means_directory(call, rule, which, slot.status == TRACER_PATH_NULL):
         return NULL
     slot.on_success = True

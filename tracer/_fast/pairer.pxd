@@ -1,8 +1,9 @@
 """From events to calls: pairing by thread (see docs/how-rows-are-made.md)."""
 
+cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
-from tracer._fast.calls cimport Call
+from tracer._fast.calls cimport Call, clear_call
 from tracer._fast.events cimport (
     TRACER_MAX_SYSCALLS, comm_body, event_header, exec_body, fork_body, syscall_rule, task_exit_body,
 )
@@ -25,21 +26,22 @@ cdef struct Thread:
     Call call
 
 
+@cython.final
 cdef class Pairer:
     cdef readonly FdCache fd_cache
     cdef Names names
     cdef IntMap threads
+    cdef Thread *recent  # the one that was asked for last, or NULL
     cdef syscall_rule rules[TRACER_MAX_SYSCALLS]
     cdef bint failed_only
     cdef bint ask_proc
-    cdef Call call  # the finished one, until the next step
+    cdef Call *call  # the finished one, until `finish`; NULL: there is none
     cdef readonly uint64_t enter_without_exit
     cdef readonly uint64_t exit_without_enter
     cdef readonly uint64_t mismatched
     cdef readonly uint64_t malformed
 
     cdef int step(self, const char *record) noexcept nogil
-    cdef void finish(self) noexcept nogil
     cdef const syscall_rule *known_rule(self, uint32_t number) noexcept nogil
     cdef int on_enter(self, const Parts *parts) noexcept nogil
     cdef int on_exit(self, const Parts *parts) noexcept nogil
@@ -56,3 +58,8 @@ cdef class Pairer:
     cdef void drop_thread(self, uint32_t tid) noexcept nogil
     cdef void trim(self) noexcept nogil
     cdef void move_state(self, Thread *caller, Thread *leader) noexcept nogil
+
+    cdef inline void finish(self) noexcept nogil:
+        """The finished call has been used: what it holds is given back."""
+        clear_call(self.call)
+        self.call = NULL

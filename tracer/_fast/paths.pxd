@@ -1,14 +1,14 @@
 """Making path texts: joining to a directory, folding, and spelling the names that the kernel program sends."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdio cimport snprintf
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcpy, memset
 
 from tracer._fast.events cimport (
     TRACER_NAME_ANON, TRACER_NAME_COMPONENTS, TRACER_NAME_DELETED, TRACER_NAME_INCOMPLETE, TRACER_NAME_PIPE,
     TRACER_NAME_PSEUDO, TRACER_NAME_SOCKET, TRACER_NAME_TEXT, name_section,
 )
-from tracer._fast.text cimport Text, new_text
+from tracer._fast.text cimport Text, TextPool, new_text
 
 
 cdef enum:
@@ -64,20 +64,52 @@ cdef inline uint32_t fold(char *out, uint32_t used, const char *path, uint32_t s
     return used
 
 
-cdef inline Text *cut_path(const char *path, uint32_t size) noexcept nogil:
+cdef inline uint64_t bytes_equal(uint64_t word, uint64_t byte) noexcept nogil:
+    """The high bit of each byte of a word that equals `byte`."""
+    cdef uint64_t low = 0x7F7F7F7F7F7F7F7Fu
+    word ^= byte * 0x0101010101010101u
+    return ~(((word & low) + low) | word | low)
+
+
+cdef inline bint is_folded(const char *path, uint32_t size) noexcept nogil:
+    """Whether `fold` would surely leave an absolute path as it is: no component is empty or begins with a dot."""
+    cdef uint64_t word, following
+    cdef char end[17]
+    cdef uint32_t at = 0
+    if size < 2 or size > PATH_LIMIT or path[0] != c"/":
+        return False
+    while at < size:
+        if size - at >= 9:
+            memcpy(&word, path + at, 8)
+            memcpy(&following, path + at + 1, 8)
+        else:
+            memset(end, 0, sizeof(end))
+            memcpy(end, path + at, size - at)
+            end[size - at] = c"/"  # a slash before it is one at the end
+            memcpy(&word, end, 8)
+            memcpy(&following, end + 1, 8)
+        if bytes_equal(word, c"/") & (bytes_equal(following, c"/") | bytes_equal(following, c".")):
+            return False
+        at += 8
+    return True
+
+
+cdef inline Text *cut_path(TextPool *pool, const char *path, uint32_t size) noexcept nogil:
     """A path as it is, but for what is behind PATH_LIMIT; NULL when memory is out."""
-    return new_text(path, size if size < PATH_LIMIT else PATH_LIMIT)
+    return new_text(pool, path, size if size < PATH_LIMIT else PATH_LIMIT)
 
 
-cdef inline Text *join_path(const Text *directory, const char *path, uint32_t size) noexcept nogil:
+cdef inline Text *join_path(TextPool *pool, const Text *directory, const char *path, uint32_t size) noexcept nogil:
     """The path made absolute; NULL when memory is out. Relative to an unknown directory (NULL, or a name that is no
     path) it stays as it is."""
     cdef char out[PATH_LIMIT + 1]
     cdef uint32_t used = 0
     cdef bint absolute = size > 0 and path[0] == c"/"
+    if absolute and is_folded(path, size):
+        return new_text(pool, path, size)
     if not absolute:
         if directory == NULL or directory.size == 0 or directory.data[0] != c"/":
-            return cut_path(path, size)
+            return cut_path(pool, path, size)
         used = directory.size if directory.size < PATH_LIMIT else PATH_LIMIT
         memcpy(out, directory.data, used)
         if used == 1:
@@ -86,7 +118,7 @@ cdef inline Text *join_path(const Text *directory, const char *path, uint32_t si
     if used == 0:
         out[0] = c"/"
         used = 1
-    return new_text(out, used)
+    return new_text(pool, out, used)
 
 
 cdef inline uint32_t spell_components(char *out, const char *data, uint32_t size) noexcept nogil:
@@ -108,7 +140,7 @@ cdef inline uint32_t spell_components(char *out, const char *data, uint32_t size
     return total
 
 
-cdef inline Text *spell_name(const name_section *section, const char *data) noexcept nogil:
+cdef inline Text *spell_name(TextPool *pool, const name_section *section, const char *data) noexcept nogil:
     """The text of a name section; NULL for no section, an incomplete or empty one, or when memory is out."""
     cdef char out[PATH_LIMIT + 64]
     cdef uint32_t size
@@ -143,4 +175,4 @@ cdef inline Text *spell_name(const name_section *section, const char *data) noex
     if deleted:
         memcpy(out + used, b" (deleted)", 10)
         used += 10
-    return new_text(out, <uint32_t> used)
+    return new_text(pool, out, <uint32_t> used)
