@@ -8,30 +8,34 @@ import pyarrow as pa
 
 from tracer import schema
 from tracer._fast import Columns
+from tracer._fast.rowring import Rows
 
 
-def record_batch(columns: Columns, first_seq: int | None = None) -> pa.RecordBatch:
+def record_batch(columns: Columns | Rows, first_seq: int | None = None) -> pa.RecordBatch:
     """The rows as an Arrow batch that shares the columns' memory.
 
-    `first_seq` is the first row's number, where another one than the session's is meant. The batch must not be used
-    after `columns.release()`.
+    Rows are numbered from `first_seq`, or as in their session. The batch must not be used after `columns.release()`;
+    one of `Rows` always may.
     """
-    first_seq = columns.first_seq if first_seq is None else first_seq
-    return pa.RecordBatch.from_arrays(
-        [_array(columns, column, first_seq) for column in schema.COLUMNS], schema=schema.SCHEMA
-    )
+    numbers = _numbers(columns) if first_seq is None else np.arange(first_seq, first_seq + columns.rows)
+    arrays = [pa.array(numbers), *(_array(columns, column) for column in schema.COLUMNS[1:])]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema.SCHEMA)
 
 
-def _array(columns: Columns, column: schema.Column, first_seq: int) -> pa.Array:
+def _numbers(columns: Columns | Rows) -> npt.NDArray[np.int64]:
+    if isinstance(columns, Columns):
+        return np.arange(columns.first_seq, columns.first_seq + columns.rows)
+    return columns.arrays["seq"].view(np.int64)
+
+
+def _array(columns: Columns | Rows, column: schema.Column) -> pa.Array:
     name, rows = column.name, columns.rows
-    if name == "seq":
-        return pa.array(np.arange(first_seq, first_seq + rows))
     if name == "time":
         micros = (columns.arrays["time_ns"] + columns.wall_offset_ns) // 1000
         return _fixed(column.type, rows, None, micros)
     if name == "restarts":
         return pa.array(np.zeros(rows, np.int32))
-    if name == "filter_epoch":
+    if name == "filter_epoch" and isinstance(columns, Columns):
         return pa.array(np.full(rows, columns.filter_epoch, np.int32))
     valid = columns.valid.get(name)
     if column.nullable and valid is None:

@@ -7,9 +7,12 @@ import os
 import platform
 import shlex
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -27,7 +30,9 @@ from tracer.capture.kernel import DEFAULT_RING_BYTES, LOSS_CAUSES, Filter, Kerne
 from tracer.capture.privileges import check as check_privileges
 from tracer.capture.raw import RawReader
 from tracer.capture.target import FORWARDED, Command, Machine, Processes, Target, process_of
-from tracer.errors import DamagedFileError
+from tracer.errors import DamagedFileError, OutputError
+from tracer.live.fanout import Fanout
+from tracer.live.view import LiveView
 from tracer.sinks.raw import RawWriter
 from tracer.sinks.recorder import ParquetRecorder
 
@@ -46,6 +51,7 @@ __all__ = [
     "RawWriter",
     "ReplaySession",
     "Target",
+    "Watch",
     "cgroup_key",
     "check_privileges",
     "process_of",
@@ -135,6 +141,50 @@ def new_engine(
     )
 
 
+class Boundary:
+    """Where other threads get something done between two batches of a session."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: list[tuple[Callable[[], None], Future[None]]] = []
+        self._is_closed = False
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._asked)
+
+    def ask(self, action: Callable[[], None]) -> None:
+        """Wait until `action` has run. Raises what it raises."""
+        done: Future[None] = Future()
+        with self._lock:
+            self._asked.append((action, done))
+            if self._is_closed:
+                self._run_all()
+        done.result()
+
+    def reach(self) -> None:
+        """Run what was asked for."""
+        with self._lock:
+            self._run_all()
+
+    def close(self) -> None:
+        """Run what was asked for; from now on everything runs at once."""
+        with self._lock:
+            self._is_closed = True
+            self._run_all()
+
+    def _run_all(self) -> None:
+        asked, self._asked = self._asked, []
+        for action, done in asked:
+            try:
+                action()
+            except BaseException as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+
 class LiveSession:
     """Traces a target from entering to leaving the context.
 
@@ -173,6 +223,7 @@ class LiveSession:
         self._source = KernelSource(syscalls.rules(machine, wanted), filters, ring_bytes)
         self._ring = Ring(self._source.ring_fd, self._source.ring_bytes)
         self._losses: Losses = {}
+        self._boundary = Boundary()
         self.facts = session_facts(self.clock, target, wanted)
         self.raw = (
             raw(
@@ -197,6 +248,12 @@ class LiveSession:
 
     def columns(self) -> Iterator[Columns]:
         """Start the target, and hand out batches until it is over."""
+        try:
+            yield from self._trace()
+        finally:
+            self._boundary.close()
+
+    def _trace(self) -> Iterator[Columns]:
         self.target.prepare(self._source)
         self._source.attach()
         self.target.start()
@@ -207,6 +264,9 @@ class LiveSession:
         while True:
             drained = self._ring.drain(block)
             yield from self._handle(block[:drained])
+            if self._boundary.is_asked_for:
+                yield from self._take()
+                self._boundary.reach()
             if not tracing and drained == 0:
                 # a record may be in the making on another core
                 if self._ring.pending_bytes() == 0 or patience == 0:
@@ -240,6 +300,11 @@ class LiveSession:
         columns = self._engine.take()
         if columns is not None:
             yield columns
+
+    def at_boundary(self, action: Callable[[], None]) -> None:
+        """Run `action` on the tracing thread when all rows that were drained so far have been handed out, and wait for
+        it. Raises what it raises. After the session's end it runs at once, here."""
+        self._boundary.ask(action)
 
     @property
     def rows(self) -> int:
@@ -366,6 +431,77 @@ def record(session: Session, recorder: ParquetRecorder) -> Outcome:
         recorder.abort()
         raise
     return Outcome(rows, size, time.monotonic() - started, session.losses())
+
+
+class Watch:
+    """A session that is shown while it runs, and recorded whenever that is asked for: what the dashboard drives.
+
+    `run` belongs to the tracing thread; `start_recording` and `stop_recording` to any other.
+    """
+
+    def __init__(self, session: LiveSession, view: LiveView) -> None:
+        self.session = session
+        self.view = view
+        self._fanout = Fanout(view)
+        self._recorder: ParquetRecorder | None = None
+        self._started_s = 0.0
+        self._earlier_losses: Losses = {}
+
+    def run(self) -> None:
+        """Until the session is over. A recording that runs then waits for `stop_recording`, which completes it.
+
+        A recording that fails (disk full, say) ends by itself; `stop_recording` tells why. Raises what the session
+        raises; nothing is left of a running recording then.
+        """
+        try:
+            for columns in self.session.columns():
+                with suppress(OutputError):
+                    self._fanout.consume(columns)
+        except BaseException:
+            self._fanout.abort()
+            raise
+
+    def start_recording(self, path: Path, *, force: bool = False) -> None:
+        """Record what is handled from now on; rows are numbered from 0 again.
+
+        Raises OutputError if the file can't be made, RuntimeError if a recording runs already.
+        """
+        recorder = ParquetRecorder(path, force=force)
+        self.session.at_boundary(lambda: self._begin(recorder))
+
+    def _begin(self, recorder: ParquetRecorder) -> None:
+        self._fanout.start(recorder)
+        self._recorder = recorder
+        self._started_s = time.monotonic()
+        self._earlier_losses = self.session.losses()
+
+    def stop_recording(self) -> Outcome:
+        """Complete the recording: every row that was handled since its start is in it.
+
+        Its losses are those since then. Raises OutputError, or RuntimeError if no recording runs.
+        """
+        recorder = self._recorder
+        if recorder is None:
+            raise RuntimeError("no recording runs")
+        self._recorder = None
+        losses: list[Losses] = []
+        self.session.at_boundary(lambda: losses.append(self._pause()))
+        lost = losses_since(self._earlier_losses, losses[0])
+        size = recorder.close(footer(self.session) | {"loss": json.dumps(lost), "mode": "tui"})
+        return Outcome(recorder.rows, size, time.monotonic() - self._started_s, lost)
+
+    def _pause(self) -> Losses:
+        self._fanout.stop()
+        return self.session.losses()
+
+
+def losses_since(earlier: Losses, now: Losses) -> Losses:
+    """What was lost between two looks; unknown where one of them is."""
+    lost: Losses = {}
+    for cause, count in now.items():
+        before = earlier.get(cause, 0)
+        lost[cause] = None if count is None or before is None else count - before
+    return lost
 
 
 def trace(

@@ -18,6 +18,10 @@ cdef enum:
     DICTIONARY_COUNT
 
 
+cdef enum:
+    BITMAP_COUNT = 18
+
+
 cdef struct Pointers:
     int64_t *time_ns
     int64_t *gap_ns
@@ -87,6 +91,11 @@ cdef class Columns:
     cdef dict cached_texts
 
     cdef Buffers held(self)
+
+
+cdef inline uint8_t **bitmaps(Pointers *at) noexcept nogil:
+    """The validity bitmaps, which end the struct, as an array of BITMAP_COUNT in the order of its fields."""
+    return &at.has_gap_ns
 
 
 cdef inline bint bit(const uint8_t *bits, int64_t row) noexcept nogil:

@@ -29,7 +29,17 @@ NULLABLE = (
 
 SAME_VALIDITY = {"file_source": "file"}
 
+BITMAPS = tuple(name for name in NULLABLE if name not in SAME_VALIDITY)  # in their order in Pointers
+
 TEXTS = ("comm", "syscall", "family", "error", "file", "file_source", "old_file", "epoll_op")  # by the codes IN_...
+
+
+cdef inline bint any_bit(const uint8_t *bits, int count_bytes) noexcept nogil:
+    cdef int i
+    for i in range(count_bytes):
+        if bits[i]:
+            return True
+    return False
 
 
 cdef uintptr_t address(array) except 0:
@@ -48,7 +58,7 @@ cdef class Buffers:
         bits = capacity_rows // 8
         self.arrays = {name: np.zeros(bits if name == "is_error" else capacity_rows, dtype)
                        for name, dtype in DTYPES.items()}
-        self.arrays |= {"has_" + name: np.zeros(bits, np.uint8) for name in NULLABLE if name not in SAME_VALIDITY}
+        self.arrays |= {"has_" + name: np.zeros(bits, np.uint8) for name in BITMAPS}
         self.point_at(self.arrays)
 
     def __dealloc__(self):
@@ -58,19 +68,17 @@ cdef class Buffers:
 
     cdef int start(self, int used_rows, int64_t serial) except -1:
         """Make it empty again after a batch of `used_rows`. `serial` tells batches apart (see Dictionary)."""
-        cdef size_t bytes_used = (used_rows + 7) // 8
-        cdef uint8_t **bitmap
+        cdef size_t used_bytes = (used_rows + 7) // 8
         cdef int i
-        memset(self.at.is_error, 0, bytes_used)
-        bitmap = &self.at.has_gap_ns  # the first of the bitmaps, which end the struct
-        while bitmap <= &self.at.has_epoll_events:
-            memset(bitmap[0], 0, bytes_used)
-            bitmap += 1
+        memset(self.at.is_error, 0, used_bytes)
+        for i in range(BITMAP_COUNT):
+            memset(bitmaps(&self.at)[i], 0, used_bytes)
         for i in range(DICTIONARY_COUNT):
             clear_dictionary(&self.dictionaries[i], serial)
         return 0
 
     cdef int point_at(self, dict arrays) except -1:
+        cdef int i
         self.at.time_ns = <int64_t *> address(arrays["time_ns"])
         self.at.gap_ns = <int64_t *> address(arrays["gap_ns"])
         self.at.latency_ns = <int64_t *> address(arrays["latency_ns"])
@@ -97,24 +105,8 @@ cdef class Buffers:
         self.at.epoll_op = <int32_t *> address(arrays["epoll_op"])
         self.at.epoll_target_fd = <int32_t *> address(arrays["epoll_target_fd"])
         self.at.epoll_events = <int64_t *> address(arrays["epoll_events"])
-        self.at.has_gap_ns = <uint8_t *> address(arrays["has_gap_ns"])
-        self.at.has_latency_ns = <uint8_t *> address(arrays["has_latency_ns"])
-        self.at.has_fd = <uint8_t *> address(arrays["has_fd"])
-        self.at.has_ret = <uint8_t *> address(arrays["has_ret"])
-        self.at.has_error = <uint8_t *> address(arrays["has_error"])
-        self.at.has_bytes = <uint8_t *> address(arrays["has_bytes"])
-        self.at.has_requested_bytes = <uint8_t *> address(arrays["has_requested_bytes"])
-        self.at.has_offset = <uint8_t *> address(arrays["has_offset"])
-        self.at.has_flags = <uint8_t *> address(arrays["has_flags"])
-        self.at.has_file = <uint8_t *> address(arrays["has_file"])
-        self.at.has_old_file = <uint8_t *> address(arrays["has_old_file"])
-        self.at.has_address_space_bytes = <uint8_t *> address(arrays["has_address_space_bytes"])
-        self.at.has_requested_sleep_ns = <uint8_t *> address(arrays["has_requested_sleep_ns"])
-        self.at.has_nfds = <uint8_t *> address(arrays["has_nfds"])
-        self.at.has_timeout_ns = <uint8_t *> address(arrays["has_timeout_ns"])
-        self.at.has_epoll_op = <uint8_t *> address(arrays["has_epoll_op"])
-        self.at.has_epoll_target_fd = <uint8_t *> address(arrays["has_epoll_target_fd"])
-        self.at.has_epoll_events = <uint8_t *> address(arrays["has_epoll_events"])
+        for i, name in enumerate(BITMAPS):
+            bitmaps(&self.at)[i] = <uint8_t *> address(arrays["has_" + name])
         return 0
 
 
@@ -148,11 +140,15 @@ cdef class Columns:
         """By column that may lack values, 8 rows a byte, lowest bit first, 1 where there is one; None: there is none.
         """
         cdef Buffers held = self.held()
+        cdef int used_bytes = (self.rows + 7) // 8
+        cdef int i
         if self.cached_valid is None:
             self.cached_valid = {}
-            for name in NULLABLE:
-                bits = held.arrays["has_" + SAME_VALIDITY.get(name, name)][: (self.rows + 7) // 8]
-                self.cached_valid[name] = bits if bits.any() else None
+            for i, name in enumerate(BITMAPS):
+                used = any_bit(bitmaps(&held.at)[i], used_bytes)
+                self.cached_valid[name] = held.arrays["has_" + name][:used_bytes] if used else None
+            for name, same in SAME_VALIDITY.items():
+                self.cached_valid[name] = self.cached_valid[same]
         return self.cached_valid
 
     @property

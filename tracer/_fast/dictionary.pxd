@@ -58,6 +58,7 @@ cdef int init_dictionary(Dictionary *dictionary, int slot) except -1
 cdef void clear_dictionary(Dictionary *dictionary, int64_t serial) noexcept nogil
 cdef void free_dictionary(Dictionary *dictionary) noexcept nogil
 cdef int32_t add_text(Dictionary *dictionary, Text *text) noexcept nogil
+cdef int32_t add_bytes(Dictionary *dictionary, const char *data, uint64_t size) noexcept nogil
 cdef tuple export_dictionary(const Dictionary *dictionary)
 
 

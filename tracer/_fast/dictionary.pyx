@@ -1,6 +1,6 @@
 """The distinct texts of one column, numbered in the order in which they came."""
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -164,18 +164,31 @@ cdef int grow_table(Dictionary *dictionary) noexcept nogil:
 
 cdef int32_t add_text(Dictionary *dictionary, Text *text) noexcept nogil:
     """The code of a text that this batch has not seen under this object; -1 when memory is out."""
-    cdef uint64_t size, hashed
-    cdef uint32_t slot
-    cdef int32_t code
+    cdef uint64_t size = text.size
+    cdef uint64_t hashed
     cdef char *start
-    if reserve_dictionary(dictionary, <uint64_t> text.size * 4 + 8) < 0:
+    if reserve_dictionary(dictionary, size * 4 + 8) < 0:
         return -1
     start = dictionary.data + dictionary.used
-    size = text.size
     if not copy_ascii(start, text, &hashed):
         size = write_utf8(start, text)
         hashed = hash_bytes(start, size)
-    slot = <uint32_t> hashed & dictionary.mask
+    return keep_text(dictionary, size, hashed)
+
+
+cdef int32_t add_bytes(Dictionary *dictionary, const char *data, uint64_t size) noexcept nogil:
+    """The code of a text that is valid UTF-8; -1 when memory is out."""
+    if dictionary.used + size > INT32_MAX or reserve_dictionary(dictionary, size) < 0:
+        return -1
+    memcpy(dictionary.data + dictionary.used, data, size)
+    return keep_text(dictionary, size, hash_bytes(data, size))
+
+
+cdef inline int32_t keep_text(Dictionary *dictionary, uint64_t size, uint64_t hashed) noexcept nogil:
+    """The code of the text that has been written behind the others, which is kept there if it is a new one."""
+    cdef const char *start = dictionary.data + dictionary.used
+    cdef uint32_t slot = <uint32_t> hashed & dictionary.mask
+    cdef int32_t code
     while True:
         code = dictionary.table[slot]
         if code < 0:

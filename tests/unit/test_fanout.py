@@ -1,0 +1,136 @@
+"""The way to the view and to recordings, which start and stop while batches go by."""
+
+import platform
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tracer import syscalls
+from tracer._fast import Columns
+from tracer.capture import generator
+from tracer.errors import OutputError
+from tracer.live.fanout import Fanout
+from tracer.pipeline import Clock, losses_since, new_engine
+from tracer.sinks.recorder import ParquetRecorder
+
+EVERYTHING = frozenset(call.name for call in syscalls.TABLE)
+
+
+class Seen:
+    """A view that counts rows, and knows that each batch was still held when it looked."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def consume(self, columns: Columns) -> None:
+        assert len(columns.arrays["time_ns"]) == columns.rows
+        self.rows += columns.rows
+
+
+def batches(count: int, pairs: int = 100) -> Iterator[Columns]:
+    engine = new_engine(
+        platform.machine(), EVERYTHING, clock=Clock(0, 0), failed_only=False, ask_proc=False, keep_stream=False
+    )
+    for block in generator.blocks("DiverseAllTypes", count * pairs, block_bytes=110 * pairs):
+        engine.feed(block)
+        columns = engine.take()
+        assert columns is not None
+        yield columns
+
+
+def is_released(columns: Columns) -> bool:
+    try:
+        return not columns.arrays
+    except ValueError:
+        return True
+
+
+def test_without_a_recording_batches_are_seen_and_released():
+    view = Seen()
+    fanout = Fanout(view)
+    handed = list(batches(3))
+    for columns in handed:
+        fanout.consume(columns)
+    assert view.rows == sum(columns.rows for columns in handed) > 0
+    assert all(map(is_released, handed))
+
+
+def test_recordings_hold_what_went_by_between_start_and_stop(tmp_path):
+    fanout = Fanout(Seen())
+    stream = batches(40)
+    wanted: dict[str, list[int]] = {}
+    for number in range(5):
+        fanout.consume(next(stream))
+        path = tmp_path / f"{number}.parquet"
+        recorder = ParquetRecorder(path)
+        fanout.start(recorder)
+        times: list[int] = []
+        for _ in range(number):
+            columns = next(stream)
+            times += columns.arrays["time_ns"].tolist()
+            fanout.consume(columns)
+        fanout.stop()
+        recorder.close({})
+        wanted[path.name] = times
+    for name, times in wanted.items():
+        table = pq.read_table(tmp_path / name)
+        assert table["time_ns"].to_pylist() == times
+        assert table["seq"].to_pylist() == list(range(len(times)))
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_one_recording_at_a_time(tmp_path):
+    fanout = Fanout(Seen())
+    first = ParquetRecorder(tmp_path / "a.parquet")
+    fanout.start(first)
+    with pytest.raises(RuntimeError):
+        fanout.start(ParquetRecorder(tmp_path / "b.parquet"))
+    for columns in batches(2):
+        fanout.consume(columns)
+    fanout.stop()
+    first.close({})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+    assert pq.read_metadata(tmp_path / "a.parquet").num_rows > 0
+
+
+def test_a_recording_that_fails_is_over_and_the_view_goes_on(tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise pa.ArrowInvalid("the disk is full")
+
+    view = Seen()
+    fanout = Fanout(view)
+    recorder = ParquetRecorder(tmp_path / "a.parquet")
+    monkeypatch.setattr(recorder._writer, "write_batch", fail)
+    fanout.start(recorder)
+    failures = 0
+    handed = list(batches(20))
+    for columns in handed:
+        try:
+            fanout.consume(columns)
+        except OutputError:
+            failures += 1
+    assert failures == 1
+    assert view.rows == sum(columns.rows for columns in handed)
+    assert all(map(is_released, handed))
+    with pytest.raises(OutputError, match="the disk is full"):
+        recorder.close({})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_abort_leaves_nothing(tmp_path):
+    fanout = Fanout(Seen())
+    fanout.start(ParquetRecorder(tmp_path / "a.parquet"))
+    for columns in batches(2):
+        fanout.consume(columns)
+    fanout.abort()
+    assert list(tmp_path.iterdir()) == []
+    fanout.start(ParquetRecorder(tmp_path / "a.parquet"))
+    fanout.abort()
+
+
+def test_losses_of_a_part_of_a_session():
+    earlier = {"ring_full": 3, "mismatched": 1, "malformed": None}
+    now = {"ring_full": 10, "mismatched": 1, "malformed": 4, "program_skipped": None}
+    assert losses_since(earlier, now) == {"ring_full": 7, "mismatched": 0, "malformed": None, "program_skipped": None}
