@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tracer import syscalls
 from tracer._fast import Engine
 from tracer._fast.generator import MAX_THREADS, MIN_BLOCK_BYTES, Generator
+from tracer._fast.records import count_records
 from tracer.batch import record_batch
-from tracer.capture.generator import MIXES, Block, blocks, stream
+from tracer.capture.generator import MIXES, Block, blocks, pieces, stream
 
 MACHINE = "x86_64"
 NAMES = syscalls.names(MACHINE)
@@ -139,6 +140,63 @@ class TestTheSameAgain:
         assert leave.time_ns == enter.time_ns + 200 + (chance >> 32 & 0xFFF)
 
 
+class TestPieces:
+    @settings(max_examples=40, deadline=None)
+    @given(
+        mix=st.sampled_from(sorted(MIXES)),
+        pairs=st.integers(1, 70),
+        threads=st.integers(1, 40),
+        block_bytes=st.integers(MIN_BLOCK_BYTES, 5000),
+    )
+    def test_are_the_stream_in_parts_of_so_many_calls(
+        self, mix: str, pairs: int, threads: int, block_bytes: int
+    ) -> None:
+        cut = pieces(mix, pairs, threads, block_bytes=block_bytes, machine=MACHINE)
+        parts = [join(next(cut)) for _ in range(4)]
+        assert [len(calls(part)) for part in parts] == [pairs] * 4
+        assert b"".join(parts) == stream(mix, 4 * pairs, threads, machine=MACHINE)
+
+    def test_use_their_memory_again(self) -> None:
+        cut = pieces("ReadHeavy", 1000, block_bytes=16_384)
+        first, second = next(cut), next(cut)
+        assert all(np.shares_memory(one, other) for one, other in zip(first, second, strict=False))
+
+    def test_a_mix_may_be_weights(self) -> None:
+        cut = pieces({"sync": 1}, 20, machine=MACHINE)
+        assert {NAMES[enter.syscall] for enter, _ in calls(join(next(cut)))} == {"sync"}
+        assert join(next(pieces(MIXES["ReadHeavy"], 50))) == stream("ReadHeavy", 50)
+
+    def test_of_a_process_keep_its_descriptors_open(self) -> None:
+        cut = pieces("DiverseAllTypes", 3000, 1, pid=777, names=False, machine=MACHINE)
+        found = calls(join(next(cut)))
+        assert {(enter.tgid, enter.tid) for enter, _ in found} == {(777, 777)}
+        for enter, leave in found:
+            name = NAMES[enter.syscall]
+            if name == "close":
+                assert enter.args[0] == 164
+            elif name in {"openat", "open_by_handle_at"}:
+                assert leave.ret == 164
+            elif name in DESCRIPTOR_CALLS:
+                assert 64 <= enter.args[0] < 164
+
+    @pytest.mark.parametrize(
+        "changed", [{"pairs": 0}, {"block_bytes": MIN_BLOCK_BYTES - 1}, {"pid": 5}, {"pid": 0, "threads": 1}]
+    )
+    def test_refused_before_the_first(self, changed: dict[str, Any]) -> None:
+        arguments: dict[str, Any] = {"mix": "ReadHeavy", "pairs": 1} | changed
+        with pytest.raises(ValueError, match="meant"):
+            pieces(**arguments)
+
+    def test_a_block_with_a_limit(self) -> None:
+        generator = Generator([(1, 162, (), -1, 0, 0, 0, ())], 5, 1, 1)
+        block = np.zeros(4096, np.uint8)
+        made = [len(calls(block[: generator.fill(block, pairs=pairs)].tobytes())) for pairs in (0, 2, 1, 9, 9)]
+        assert made == [0, 2, 1, 2, 0]
+        assert generator.pair == 5
+        with pytest.raises(ValueError, match="pairs"):
+            generator.fill(block, pairs=-1)
+
+
 class TestRecords:
     @mixes
     def test_calls_come_as_often_as_their_weights_say(self, mix: str) -> None:
@@ -188,6 +246,13 @@ class TestRecords:
     def test_time_never_goes_back(self) -> None:
         times = [record.time_ns for record in records(stream("MetadataHeavy", 3000))]
         assert times == sorted(times)
+
+    @mixes
+    def test_all_of_them_can_be_taken_apart(self, mix: str) -> None:
+        whole = stream(mix, 300)
+        assert count_records(whole) == len(records(whole))
+        assert count_records(whole[:-8]) == len(records(whole)) - 1
+        assert count_records(b"") == 0
 
     @mixes
     def test_padding_is_zero(self, mix: str) -> None:

@@ -46,6 +46,7 @@ cdef struct Process:
     Text *cwd
     int64_t brk
     bint brk_known
+    bint gone  # /proc knows it no more; what comes later under this number begins with a fork, and is another one
 
 
 @cython.final

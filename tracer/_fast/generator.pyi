@@ -12,6 +12,9 @@ MAX_THREADS: Final[int]
 
 @disjoint_base
 class Generator:
+    pair: int
+    """Calls that were written so far."""
+
     def __new__(
         cls,
         calls: Sequence[_Call],
@@ -21,5 +24,7 @@ class Generator:
         *,
         distinct_paths: int | None = None,
         names: bool = True,
+        first_pid: int = 1000,
+        first_tid: int = 2000,
     ) -> Self: ...
-    def fill(self, block: npt.NDArray[np.uint8] | bytearray | memoryview) -> int: ...
+    def fill(self, block: npt.NDArray[np.uint8] | bytearray | memoryview, *, pairs: int | None = None) -> int: ...

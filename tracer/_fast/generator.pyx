@@ -113,11 +113,11 @@ cdef void set_prefix(Prefix *prefix, bytes text) except *:
 cdef class Generator:
     """A stream of `pairs` calls, an enter and its exit each, in blocks.
 
-    Thread i is the only one of its process, pid 1000 + i and tid 2000 + i; threads take turns. The n-th call of a
-    thread works on descriptor 64 + i * 100 + n % 100. `calls` is what can be called: for each its weight, its number,
-    its arguments, the index of its descriptor argument (or -1), its `tracer_effect`, the number of its path arguments,
-    what it returns unless that is a descriptor, and the prefixes of its paths (if it has none, of the descriptor that
-    it returns).
+    Thread i is the only one of its process, pid `first_pid` + i and tid `first_tid` + i; threads take turns. The n-th
+    call of a thread works on descriptor 64 + i * 100 + n % 100. `calls` is what can be called: for each its weight, its
+    number, its arguments, the index of its descriptor argument (or -1), its `tracer_effect`, the number of its path
+    arguments, what it returns unless that is a descriptor, and the prefixes of its paths (if it has none, of the
+    descriptor that it returns).
 
     Paths are `/tmp/<prefix>-<tid>-<n>`; with `distinct_paths` they are `/tmp/shared-<number>`, so many of them in all.
     Without `names` the stream has no names of descriptors. The same arguments give the same bytes, however large the
@@ -134,16 +134,19 @@ cdef class Generator:
     cdef uint64_t random
     cdef uint64_t weight
     cdef uint64_t pairs
-    cdef uint64_t pair
+    cdef readonly uint64_t pair
     cdef uint64_t turn
     cdef uint64_t distinct_paths
     cdef int64_t time_ns
     cdef uint32_t threads
     cdef uint32_t thread
     cdef uint32_t comms
+    cdef uint32_t first_pid
+    cdef uint32_t first_tid
     cdef bint names
 
-    def __cinit__(self, calls, pairs, threads, seed, *, distinct_paths=None, bint names=True):
+    def __cinit__(self, calls, pairs, threads, seed, *, distinct_paths=None, bint names=True, first_pid=FIRST_PID,
+                  first_tid=FIRST_TID):
         if not 0 <= pairs < 1 << 63:
             raise ValueError(f"pairs: 0 or more are meant, not {pairs}")
         if not 1 <= threads <= MAX_THREADS:
@@ -152,8 +155,13 @@ cdef class Generator:
             raise ValueError(f"seed: 0 to 2^64 - 1 is meant, not {seed}")
         if distinct_paths is not None and not 1 <= distinct_paths < 1 << 63:
             raise ValueError(f"distinct_paths: 1 or more are meant, not {distinct_paths}")
+        for first in (first_pid, first_tid):
+            if not 0 < first < (1 << 31) - MOST_THREADS:
+                raise ValueError(f"first_pid, first_tid: a process's number is meant, not {first}")
         self.pairs = pairs
         self.threads = threads
+        self.first_pid = first_pid
+        self.first_tid = first_tid
         self.random = seed
         self.distinct_paths = distinct_paths or 0
         self.names = names
@@ -210,28 +218,34 @@ cdef class Generator:
             set_prefix(&shape.prefixes[index], prefix)
         return 0
 
-    def fill(self, unsigned char[::1] block not None) -> int:
+    def fill(self, unsigned char[::1] block not None, *, pairs=None) -> int:
         """Write whole records, each padded to 8 bytes, from the block's start on; the bytes used, 0 at the end.
 
-        Raises ValueError if the block is below `MIN_BLOCK_BYTES` or not aligned to 8 bytes.
+        `pairs` is how many calls are written at most. Raises ValueError if the block is below `MIN_BLOCK_BYTES` or not
+        aligned to 8 bytes.
         """
         cdef Py_ssize_t size = block.shape[0]
+        cdef uint64_t stop = self.pairs
         cdef char *start
         cdef char *end
+        if pairs is not None:
+            if pairs < 0:
+                raise ValueError(f"pairs: 0 or more are meant, not {pairs}")
+            stop = min(self.pairs, self.pair + pairs)
         if size < PAIR_BYTES:
             raise ValueError(f"a block has {PAIR_BYTES} bytes or more, not {size}")
         start = <char *> &block[0]
         if <size_t> start % 8:
             raise ValueError("the block is not aligned to 8 bytes")
         with nogil:
-            end = self.put_records(start, start + size - PAIR_BYTES)
+            end = self.put_records(start, start + size - PAIR_BYTES, stop)
         return end - start
 
-    cdef char *put_records(self, char *at, const char *last) noexcept nogil:
-        """Writes records as long as the next begins at `last` or before; where they end."""
+    cdef char *put_records(self, char *at, const char *last, uint64_t stop) noexcept nogil:
+        """Writes records as long as the next begins at `last` or before, up to call `stop`; where they end."""
         while at <= last and self.comms < self.threads:
             at = self.put_comm(at)
-        while at <= last and self.pair < self.pairs:
+        while at <= last and self.pair < stop:
             at = self.put_pair(at)
         return at
 
@@ -266,8 +280,8 @@ cdef class Generator:
         """Writes the header; where the body begins."""
         cdef event_header *header = <event_header *> at
         header.time_ns = <uint64_t> self.time_ns
-        header.tgid = FIRST_PID + self.thread
-        header.tid = FIRST_TID + self.thread
+        header.tgid = self.first_pid + self.thread
+        header.tid = self.first_tid + self.thread
         header.type = <uint8_t> kind
         header.flags = <uint8_t> flags
         header.syscall = <unsigned short> number
@@ -291,7 +305,7 @@ cdef class Generator:
         at += prefix.size
         if not self.distinct_paths:
             at[0] = b"-"
-            at = put_number(at + 1, FIRST_TID + self.thread)
+            at = put_number(at + 1, self.first_tid + self.thread)
         at[0] = b"-"
         return put_number(at + 1, number)
 

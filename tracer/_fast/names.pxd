@@ -13,6 +13,7 @@ cdef class Names:
     cdef FdCache fd_cache
     cdef bint ask_proc
     cdef Answers answers
+    cdef uint64_t proc_asks
 
     cdef void bind(self, Process *process, const Parts *parts) noexcept nogil
     cdef void name_files(self, Call *call, const syscall_rule *rule, Process *process,
@@ -22,6 +23,7 @@ cdef class Names:
     cdef void name_paths(self, Call *call, const syscall_rule *rule, Process *process,
                          const Parts *parts) noexcept nogil
     cdef void find_directory(self, PathSlot *slot, const Call *call, int dirfd_arg, Process *process) noexcept nogil
+    cdef const char *ask_thread_name(self, Process *process, uint32_t tid, uint64_t now_ns) noexcept nogil
     cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil
 
 

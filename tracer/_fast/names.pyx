@@ -14,7 +14,7 @@ from tracer._fast.fdcache cimport (
     CLOEXEC_UNKNOWN, Entry, FdCache, Process, SOURCE_ARG, SOURCE_KERNEL, SOURCE_NONE, SOURCE_PROC,
 )
 from tracer._fast.paths cimport cut_path, join_path, spell_name
-from tracer._fast.procfs cimport ANSWERS_BYTES, ask_name
+from tracer._fast.procfs cimport ANSWERS_BYTES, ask_comm, ask_name, is_gone
 from tracer._fast.records cimport Parts, take_apart
 from tracer._fast.text cimport Text, TextPool, replace, share
 
@@ -58,10 +58,27 @@ cdef class Names:
 
     cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil:
         """Look a descriptor (or the working directory) up in /proc; what it answers is bound as a record's name is."""
-        cdef const char *record = ask_name(&self.answers, process.tgid, tid, fd, now_ns)
+        cdef const char *record
         cdef Parts parts
-        if record != NULL and take_apart(record, &parts):
+        if process.gone:
+            return
+        self.proc_asks += 1
+        record = ask_name(&self.answers, process.tgid, tid, fd, now_ns)
+        if record == NULL:
+            process.gone = is_gone(process.tgid)
+        elif take_apart(record, &parts):
             self.bind(process, &parts)
+
+    cdef const char *ask_thread_name(self, Process *process, uint32_t tid, uint64_t now_ns) noexcept nogil:
+        """A comm record of what /proc calls a thread; NULL without an answer."""
+        cdef const char *record
+        if process.gone:
+            return NULL
+        self.proc_asks += 1
+        record = ask_comm(&self.answers, process.tgid, tid, now_ns)
+        if record == NULL:
+            process.gone = is_gone(process.tgid)
+        return record
 
     cdef void name_files(self, Call *call, const syscall_rule *rule, Process *process,
                          const Parts *parts) noexcept nogil:

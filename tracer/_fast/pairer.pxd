@@ -7,7 +7,7 @@ from tracer._fast.calls cimport Call, clear_call
 from tracer._fast.events cimport (
     TRACER_MAX_SYSCALLS, comm_body, event_header, exec_body, fork_body, syscall_rule, task_exit_body,
 )
-from tracer._fast.fdcache cimport FdCache
+from tracer._fast.fdcache cimport FdCache, Process
 from tracer._fast.intmap cimport IntMap
 from tracer._fast.names cimport Names
 from tracer._fast.records cimport Parts
@@ -52,7 +52,7 @@ cdef class Pairer:
     cdef void on_comm(self, const event_header *header, const comm_body *body) noexcept nogil
     cdef bint completes(self, const Call *call, const event_header *header) noexcept nogil
     cdef int end_call(self, Thread *thread, const syscall_rule *rule) noexcept nogil
-    cdef void learn_comm(self, const event_header *header) noexcept nogil
+    cdef void learn_comm(self, const event_header *header, Process *process) noexcept nogil
     cdef Thread *new_thread(self, uint32_t tid, uint32_t tgid, uint64_t now_ns) noexcept nogil
     cdef Thread *get_thread(self, const event_header *header) noexcept nogil
     cdef void drop_thread(self, uint32_t tid) noexcept nogil

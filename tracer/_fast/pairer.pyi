@@ -41,5 +41,11 @@ class Pairer:
         bytes.
         """
 
+    @property
+    def proc_asks(self) -> int:
+        """How often /proc was asked for a name: a descriptor's or a working directory's (a readlink each), a thread's
+        (open, read, close).
+        """
+
     def __len__(self) -> int:
         """Number of threads that are known."""

@@ -16,7 +16,6 @@ from tracer._fast.events cimport (
 from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
 from tracer._fast.names cimport Names
-from tracer._fast.procfs cimport ask_comm
 from tracer._fast.records cimport Parts, record_end, take_apart
 from tracer._fast.text cimport Text, TextPool, drop, new_text, replace, share
 
@@ -89,6 +88,11 @@ cdef class Pairer:
                 used = end
         return calls
 
+    @property
+    def proc_asks(self) -> int:
+        """How often /proc was asked for a name: a descriptor's, a working directory's, a thread's."""
+        return self.names.proc_asks
+
     def __len__(self) -> int:
         """Number of threads that are known."""
         return self.threads.count
@@ -142,7 +146,7 @@ cdef class Pairer:
             thread.pending = False
             clear_call(&thread.call)
         if thread.comm == NULL and self.ask_proc:
-            self.learn_comm(header)  # before the call begins: its name at enter, as in a replay of the stream
+            self.learn_comm(header, process)  # before the call begins: its name at enter, as in a replay of the stream
         thread.pending = thread.entered = True
         begin_call(&thread.call, parts)
         self.names.name_files(&thread.call, rule, process, parts)
@@ -317,9 +321,9 @@ cdef class Pairer:
         self.call = call
         return CALL_READY
 
-    cdef void learn_comm(self, const event_header *header) noexcept nogil:
+    cdef void learn_comm(self, const event_header *header, Process *process) noexcept nogil:
         """Look a thread's name up in /proc; what it answers is handled as a comm record is."""
-        cdef const char *record = ask_comm(&self.names.answers, header.tgid, header.tid, header.time_ns)
+        cdef const char *record = self.names.ask_thread_name(process, header.tid, header.time_ns)
         cdef Parts parts
         if record != NULL and take_apart(record, &parts):
             self.on_comm(parts.header, <const comm_body *> parts.body)

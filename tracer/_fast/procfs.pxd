@@ -15,4 +15,5 @@ cdef struct Answers:
 
 
 cdef const char *ask_name(Answers *answers, uint32_t tgid, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil
+cdef bint is_gone(uint32_t tgid) noexcept nogil
 cdef const char *ask_comm(Answers *answers, uint32_t tgid, uint32_t tid, uint64_t now_ns) noexcept nogil

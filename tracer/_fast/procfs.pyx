@@ -1,10 +1,11 @@
 """Records made of what /proc answers (see proc_pid_fd(5), proc_pid_cwd(5), proc_pid_comm(5))."""
 
+from libc.errno cimport ENOENT, errno
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memset
 from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open as c_open
-from posix.unistd cimport close as c_close, read as c_read, readlink
+from posix.unistd cimport F_OK, access, close as c_close, read as c_read, readlink
 
 from tracer._fast.events cimport (
     TRACER_COMM, TRACER_CWD_FD, TRACER_FROM_PROC, TRACER_HAS_NAME, TRACER_NAME, TRACER_NAME_TEXT, comm_body,
@@ -62,6 +63,13 @@ cdef const char *ask_comm(Answers *answers, uint32_t tgid, uint32_t tid, uint64_
     fill_header(<event_header *> record, TRACER_COMM, 0, tgid, tid, now_ns, whole)
     add_record(answers, whole)
     return record
+
+
+cdef bint is_gone(uint32_t tgid) noexcept nogil:
+    """Whether a process has ended and been waited for, so that /proc can't know anything of it any more."""
+    cdef char path[32]
+    snprintf(path, sizeof(path), b"/proc/%u", tgid)
+    return access(path, F_OK) < 0 and errno == ENOENT
 
 
 cdef void fill_header(event_header *header, uint8_t kind, uint8_t flags, uint32_t tgid, uint32_t tid, uint64_t now_ns,

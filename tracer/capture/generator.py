@@ -11,7 +11,7 @@ that are renamed here are none that is open.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -63,6 +63,8 @@ _O_RDWR_CREAT_CLOEXEC = 0x80042
 _O_CLOEXEC = 0x80000
 _O_NONBLOCK = 0x800
 _F_SETFL = 4
+_ENDLESS = (1 << 63) - 1
+_OPENED = 164  # the first descriptor that the generator doesn't use for one thread
 _DESCRIPTOR = 0  # stands for the descriptor that the generator fills in
 
 
@@ -146,6 +148,60 @@ def stream(
     return b"".join(part.tobytes() for part in parts)
 
 
+def pieces(
+    mix: str | Mapping[str, int],
+    pairs: int,
+    threads: int = 10,
+    seed: int = 1,
+    *,
+    distinct_paths: int | None = None,
+    names: bool = True,
+    machine: str | None = None,
+    pid: int | None = None,
+    block_bytes: int = 1 << 20,
+) -> Iterator[list[Block]]:
+    """A stream without an end in pieces of `pairs` calls, each a list of blocks as `blocks` has them. Joined, they are
+    the stream that `blocks` begins. The memory of a piece is used again for the next one. A mix may also be told
+    by its weights.
+
+    With `pid`, all calls are those of the only thread of that process, on its descriptors 64 to 163, which stay open:
+    what it opens and closes is always descriptor 164.
+
+    Raises ValueError, before the first piece is asked for, as `blocks` does.
+    """
+    if block_bytes < MIN_BLOCK_BYTES or pairs < 1 or (pid is not None and threads != 1):
+        raise ValueError(f"{MIN_BLOCK_BYTES} block_bytes, a pair, and one thread of a pid are the least that is meant")
+    calls = _calls(mix, machine or platform.machine())
+    first: dict[str, int] = {}
+    if pid is not None:
+        calls = [_on_one_descriptor(call) for call in calls]
+        first = {"first_pid": pid, "first_tid": pid}
+    generator = Generator(calls, _ENDLESS, threads, seed, distinct_paths=distinct_paths, names=names, **first)
+    return _cut(generator, pairs, block_bytes)
+
+
+def _on_one_descriptor(call: _Call) -> _Call:
+    """A call that opens or closes a descriptor, always the same one; others as they are."""
+    if call.effect == syscalls.Effect.CLOSE:
+        return call._replace(fd_arg=-1, args=(_OPENED,))
+    if call.effect in {syscalls.Effect.OPEN, syscalls.Effect.NEW_FD}:
+        return call._replace(effect=syscalls.Effect.NONE, ret=_OPENED)
+    return call
+
+
+def _cut(generator: Generator, pairs: int, block_bytes: int) -> Iterator[list[Block]]:
+    memory: list[Block] = []
+    while True:
+        piece: list[Block] = []
+        end = generator.pair + pairs
+        while generator.pair < end:
+            if len(piece) == len(memory):
+                memory.append(np.empty(block_bytes, np.uint8))
+            block = memory[len(piece)]
+            piece.append(block[: generator.fill(block, pairs=end - generator.pair)])
+        yield piece
+
+
 def _filled(generator: Generator, block_bytes: int) -> Iterator[Block]:
     while True:
         block = np.empty(block_bytes, np.uint8)
@@ -155,11 +211,13 @@ def _filled(generator: Generator, block_bytes: int) -> Iterator[Block]:
         yield block[:used]
 
 
-def _calls(mix: str, machine: str) -> list[_Call]:
-    if mix not in MIXES:
-        raise ValueError(f"no mix is called {mix!r}: one of {', '.join(MIXES)} is meant")
+def _calls(mix: str | Mapping[str, int], machine: str) -> list[_Call]:
+    if isinstance(mix, str):
+        if mix not in MIXES:
+            raise ValueError(f"no mix is called {mix!r}: one of {', '.join(MIXES)} is meant")
+        mix = MIXES[mix]
     numbers = {call.name: number for number, call in syscalls.machine_numbers(machine).items()}
-    return [_call(name, weight, numbers[name]) for name, weight in MIXES[mix].items()]
+    return [_call(name, weight, numbers[name]) for name, weight in mix.items()]
 
 
 def _call(name: str, weight: int, number: int) -> _Call:

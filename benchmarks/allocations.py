@@ -1,0 +1,106 @@
+"""How much an operation allocates, counted with memray in runs that nobody times.
+
+    python benchmarks/allocations.py bench_pipeline headless_parquet_loop/2000     # JSON: allocations, bytes
+
+What Python, C and Arrow ask of their allocators in the timed part of an operation, once it has been run a few times:
+malloc, calloc, realloc, aligned allocations, and Python's own (small objects one by one, not the arenas they lie in).
+Not counted: mappings (mmap), such as a new thread's stack. Arrow has an allocator of its own that memray can't see, so
+the module puts Arrow on malloc; this must happen before pyarrow is imported. For the scope of the event loop the
+thread that runs it is counted, for that of a file every thread is.
+
+memray's profile function, which would make a frame object for every Python call, is switched off: only its hooks in
+the allocators are used. What tracing itself costs is taken off, as a traced run of nothing shows it.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
+
+import argparse
+import importlib
+import json
+import statistics
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import memray
+from workload import Operation
+
+MARK_BYTES = 7_654_321  # an allocation that nothing else makes: it tells which thread is ours
+NOT_COUNTED = {
+    memray.AllocatorType.FREE,
+    memray.AllocatorType.MUNMAP,
+    memray.AllocatorType.MMAP,
+    memray.AllocatorType.PYMALLOC_FREE,
+}
+
+
+class Count(NamedTuple):
+    """Allocations and what they add up to, per operation."""
+
+    allocations: int
+    bytes: int
+
+
+def count(operation: Operation, *, all_threads: bool, warmups: int = 5, runs: int = 5) -> Count:
+    """What one timed part allocates: the median of some runs, after others that are not looked at."""
+    for _ in range(warmups):
+        operation.prepare()
+        operation.run()
+        operation.finish()
+    counts = []
+    with tempfile.TemporaryDirectory(prefix="tracer-allocations-") as name:
+        fixed = median([_traced(lambda: None, Path(name), all_threads=all_threads) for _ in range(3)])
+        for _ in range(runs):
+            operation.prepare()
+            counts.append(_traced(operation.run, Path(name), all_threads=all_threads))
+            operation.finish()
+    found = median(counts)
+    return Count(max(0, found.allocations - fixed.allocations), max(0, found.bytes - fixed.bytes))
+
+
+def median(counts: list[Count]) -> Count:
+    """The median of allocations, and that of bytes."""
+    return Count(*(round(statistics.median(column)) for column in zip(*counts, strict=True)))
+
+
+def _traced(run: Callable[[], None], folder: Path, *, all_threads: bool) -> Count:
+    log = folder / "memray.bin"
+    log.unlink(missing_ok=True)
+    with memray.Tracker(log, trace_python_allocators=True):
+        sys.setprofile(None)
+        threading.setprofile(None)
+        mark = bytearray(MARK_BYTES)
+        run()
+        del mark
+    with memray.FileReader(log) as reader:
+        records = [record for record in reader.get_allocation_records() if record.allocator not in NOT_COUNTED]
+    ours = next(record.tid for record in records if record.size == MARK_BYTES + 1)
+    sizes = [record.size for record in records if all_threads or record.tid == ours]
+    return Count(len(sizes), sum(sizes))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("suite", help="bench_pipeline, say")
+    parser.add_argument("case", help="the name of one of its benchmarks")
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parent))
+    case = importlib.import_module(options.suite).CASES[options.case]
+    with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
+        operation = case.make(Path(folder))
+        found = count(operation, all_threads=case.all_threads, runs=options.runs)
+        written = [path.stat().st_size for path in Path(folder).glob("*.parquet")]
+    more = {"pairs": operation.pairs, "file_bytes": written[0] if case.all_threads and written else 0}
+    print(json.dumps(found._asdict() | more))
+
+
+if __name__ == "__main__":
+    main()

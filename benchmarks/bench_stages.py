@@ -1,0 +1,232 @@
+"""Each stage by itself. Where one can't be called alone, two that differ by it are timed: their descriptions say so."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from proc import FDS, Holder, task_exit
+from pyarrow_alone import WRITER_OPTIONS, PyArrowAlone
+from suite import Case, main
+from workload import EVERY_CALL, Pipeline, every_call_engine, new_view
+
+from tracer import syscalls
+from tracer._fast import Columns, FdCache, Pairer
+from tracer._fast.records import count_records
+from tracer.batch import record_batch
+from tracer.capture.generator import Block, blocks, pieces
+
+CALLS = 10_000
+BATCH = 131_072
+
+
+class Feeding:
+    """Blocks of records into a function: the next `pairs` calls of an endless stream each time."""
+
+    def __init__(self, covers: str, feed: Callable[[Block], object], *, pairs: int = CALLS, **stream: Any) -> None:
+        self.covers = covers
+        self.pairs = pairs
+        self.feed = feed
+        self.stream = pieces(**{"mix": "DiverseAllTypes", "pairs": pairs, "block_bytes": 4096 + 384 * pairs} | stream)
+        self.blocks: list[Block] = []
+
+    def prepare(self) -> None:
+        self.blocks = next(self.stream)
+
+    def run(self) -> None:
+        for block in self.blocks:
+            self.feed(block)
+
+    def finish(self) -> None:
+        pass
+
+
+class Asking(Feeding):
+    """Calls of a real process, of which nothing is known when an operation begins."""
+
+    def __init__(self, folder: Path, covers: str, **stream: Any) -> None:
+        self.holder = Holder(folder)
+        self.pairer = new_pairer(ask_proc=True)
+        super().__init__(covers, self.pairer.feed, threads=1, names=False, pid=self.holder.pid, **stream)
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.pairer.feed(task_exit(self.holder.pid))
+
+
+class Naming(Feeding):
+    """Comm records of 10,000 threads, the same ones each time."""
+
+    def __init__(self) -> None:
+        super().__init__("Pairer.feed of records that tell a thread's name: decode, find the thread", new_pairer().feed)
+        self.comms = list(blocks("ReadHeavy", 0, CALLS))
+
+    def prepare(self) -> None:
+        self.blocks = self.comms
+
+
+class Filling(Feeding):
+    """Into an engine, whose rows are dropped."""
+
+    def __init__(self, covers: str, **stream: Any) -> None:
+        self.engine = every_call_engine()
+        super().__init__(covers, self.engine.feed, **stream)
+
+    def finish(self) -> None:
+        columns = self.engine.take()
+        if columns is not None:
+            columns.release()
+
+
+class OnColumns(Pipeline):
+    """A function over a batch of columns that is there."""
+
+    def __init__(self, folder: Path, covers: str, use: Callable[[Columns], object], **options: Any) -> None:
+        super().__init__(folder, **options)
+        self.covers = covers
+        self.use = use
+        self.batch: Columns
+
+    def consume(self, columns: Columns) -> None:
+        self.batch = columns
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.feed()
+
+    def run(self) -> None:
+        self.use(self.batch)
+
+    def finish(self) -> None:
+        self.batch.release()
+
+
+class Taking(Pipeline):
+    """The hand-over of a batch from the engine."""
+
+    covers = "Engine.take and Columns.release: the batch handed out, its memory given back"
+
+    def consume(self, columns: Columns) -> None:
+        columns.release()
+
+    def prepare(self) -> None:
+        super().prepare()
+        for block in self.blocks:
+            self.engine.feed(block)
+
+    def run(self) -> None:
+        self.hand_on()
+
+
+class Snapshotting(OnColumns):
+    """Each after another batch of rows, so that nothing of the one before is still right."""
+
+    def __init__(self, folder: Path) -> None:
+        self.view = new_view()
+        super().__init__(
+            folder, "LiveView.snapshot, of one operation, after 10,000 more rows", self.snapshot, pairs=CALLS
+        )
+        from tracer.live import Fanout
+
+        self.fanout = Fanout(self.view)
+
+    def snapshot(self, _: Columns) -> None:
+        self.view.snapshot()
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.fanout.consume(self.batch)
+
+
+def new_pairer(*, ask_proc: bool = False) -> Pairer:
+    return Pairer(syscalls.rules(platform.machine(), EVERY_CALL), FdCache(), ask_proc=ask_proc)
+
+
+def pairing(covers: str, **stream: Any) -> Callable[[Path], Feeding]:
+    return lambda _: Feeding(f"Pairer.feed: {covers}", new_pairer().feed, **stream)
+
+
+def live(part: str, covers: str) -> Callable[[Path], OnColumns]:
+    """One part of the fan-out path; fails where that does not exist yet."""
+    return lambda folder: OnColumns(folder, covers, getattr(new_view(), part).consume, pairs=CALLS)
+
+
+def parquet(codec: str, level: int | None) -> Case:
+    options = WRITER_OPTIONS | {"compression": codec, "compression_level": level}
+    return Case(partial(PyArrowAlone, pairs=BATCH, options=options), memory="all")
+
+
+CASES = {
+    "decode": Case(
+        lambda _: Feeding(
+            "count_records: the records' ends found and their parts, nothing done with them", count_records
+        )
+    ),
+    "pair": Case(pairing("decode and pair calls that name no file (sync)", mix={"sync": 1})),
+    "fd_cache_hit": Case(
+        pairing(
+            "decode and pair reads, and look their descriptor up, which is known; `pair` is the rest", mix={"read": 1}
+        )
+    ),
+    "fd_cache_miss": Case(
+        pairing("as fd_cache_hit, but the descriptor is not known, and nobody asked", mix={"read": 1}, names=False)
+    ),
+    "fd_cache_readlink": Case(
+        lambda folder: Asking(
+            folder, "as fd_cache_miss, but /proc is asked for every one (a readlink each)", mix={"read": 1}, pairs=FDS
+        )
+    ),
+    "names": Case(pairing("decode, pair and name all calls of DiverseAllTypes: descriptors, paths, effects")),
+    "comm": Case(lambda _: Naming()),
+    "comm_proc": Case(
+        lambda folder: Asking(
+            folder,
+            "Pairer.feed of one call of an unknown thread: open, read and close of its comm",
+            mix={"sync": 1},
+            pairs=1,
+        )
+    ),
+    "column_fill": Case(
+        lambda _: Filling("Engine.feed: as `names`, and the rows written; the difference is the filling")
+    ),
+    "column_fill_sync": Case(
+        lambda _: Filling(
+            "Engine.feed: as `pair`, and the rows written; the difference is the filling", mix={"sync": 1}
+        )
+    ),
+    "take": Case(Taking, loops=200, memory="thread"),
+    **{
+        f"batch_to_arrow/{rows}": Case(
+            lambda folder, rows=rows: OnColumns(
+                folder,
+                "record_batch: a batch of columns as Arrow",
+                lambda columns: record_batch(columns, 0),
+                pairs=rows,
+            ),
+            loops=100 if rows == 2_000 else 4,
+            memory="thread",
+        )
+        for rows in (2_000, BATCH)
+    },
+    **{
+        f"parquet/{name}": parquet(codec, level)
+        for name, codec, level in (
+            ("none", "none", None),
+            ("snappy", "snappy", None),
+            ("lz4", "lz4", None),
+            ("zstd-1", "zstd", 1),
+            ("zstd-3", "zstd", 3),
+            ("zstd-9", "zstd", 9),
+        )
+    },
+    "statistics": Case(live("statistics", "Statistics.consume of a batch"), memory="thread", live=True),
+    "ring": Case(live("ring", "RowRing.consume of a batch"), memory="thread", live=True),
+    "trie": Case(live("trie", "Trie.consume of a batch"), memory="thread", live=True),
+    "snapshot": Case(Snapshotting, memory="thread", live=True),
+}
+
+if __name__ == "__main__":
+    main(__file__, CASES)

@@ -1,0 +1,57 @@
+"""Two saved results against each other: python benchmarks/compare.py A.json B.json [PYPERF OPTIONS].
+
+First what pyperf's compare_to says of the times, then allocations and bytes per operation, and sizes of files.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pyperf
+
+FIGURES = {
+    "allocations_per_operation": "allocations",
+    "bytes_per_operation": "bytes",
+    "file_bytes_per_row": "file bytes per row",
+}
+
+
+def main() -> int:
+    files = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    if len(files) != 2:
+        print((__doc__ or "").partition("\n")[0], file=sys.stderr)
+        return 2
+    before, after = (load(name) for name in files)
+    common = [name for name in before if name in after]
+    if not common:
+        print("no benchmark is in both", file=sys.stderr)
+        return 2
+    for name, results in zip(files, (before, after), strict=True):
+        notes = results[common[0]].get_metadata()
+        print(f"{name}: {', '.join(str(notes.get(key, '?')) for key in ('commit', 'machine', 'kernel', 'python'))}")
+    print(flush=True)
+    command = [sys.executable, "-m", "pyperf", "compare_to", "--table", *sys.argv[1:]]
+    status = subprocess.run(command, check=False).returncode
+    print_memory(before, after, common)
+    return status
+
+
+def load(name: str) -> dict[str, pyperf.Benchmark]:
+    return {bench.get_name(): bench for bench in pyperf.BenchmarkSuite.load(name)}
+
+
+def print_memory(before: dict[str, pyperf.Benchmark], after: dict[str, pyperf.Benchmark], common: list[str]) -> None:
+    """One line for each figure that both have."""
+    width = max(map(len, common))
+    print(f"\n{'':{width}}  {'per operation':<18}  {'before':>15}  {'after':>15}  {'ratio':>7}")
+    for name in common:
+        for key, title in FIGURES.items():
+            old, new = (results[name].get_metadata().get(key) for results in (before, after))
+            if old is not None and new is not None:
+                ratio = f"{new / old:.2f}" if old else "-"
+                print(f"{name:{width}}  {title:<18}  {old:>15,}  {new:>15,}  {ratio:>7}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""What pyarrow takes to write the same rows, without us: what our file is measured against."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from workload import Pipeline
+
+from tracer import schema
+from tracer._fast import Columns
+from tracer.batch import record_batch
+from tracer.sinks import recorder
+
+WRITER_OPTIONS: dict[str, Any] = getattr(recorder, "WRITER_OPTIONS", None) or {
+    "compression": "zstd",
+    "compression_level": recorder.ZSTD_LEVEL,
+    "use_dictionary": recorder.TEXT_COLUMNS,
+    "column_encoding": recorder.DELTA_COLUMNS,
+    "store_schema": True,
+}
+"""What the recorder tells pyarrow of codec and encodings."""
+
+
+class PyArrowAlone(Pipeline):
+    """Writes batches that are there to a file: the same rows, schema, row groups, codec and encodings as ours."""
+
+    def __init__(self, folder: Path, *, sync: bool = False, options: dict[str, Any] | None = None, **more: Any) -> None:
+        super().__init__(folder, **more)
+        self.sync = sync
+        self.options = WRITER_OPTIONS if options is None else options
+        self.held: list[Columns] = []
+        self.batches: list[pa.RecordBatch] = []
+        self.covers = (
+            "pyarrow's ParquetWriter made, batches that are there written, footer written, file closed"
+            + (", and synced to disk (fsync)" if sync else "")
+            + ". Not: making the events and the batches"
+        )
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.feed()
+
+    def consume(self, columns: Columns) -> None:
+        self.batches.append(record_batch(columns, 0))
+        self.held.append(columns)
+
+    def run(self) -> None:
+        with self.path.open("wb") as stream:
+            with pq.ParquetWriter(stream, schema.SCHEMA, **self.options) as writer:
+                for batch in self.batches:
+                    writer.write_batch(batch, row_group_size=batch.num_rows)
+            if self.sync:
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def finish(self) -> None:
+        self.batches.clear()
+        for columns in self.held:
+            columns.release()
+        self.held.clear()

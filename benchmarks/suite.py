@@ -1,0 +1,197 @@
+"""A suite of benchmarks as a pyperf program: what its cases are, how they are run, and what is written beside them.
+
+A suite is a module with `CASES`, by name, that ends in `main(__file__, CASES)`. Run it as any pyperf program
+(`python benchmarks/bench_pipeline.py -o out.json`; `--help` tells the rest), `--only PATTERN` for some of its cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import functools
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyperf
+from workload import Operation, timed
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One benchmark: its operation in a folder for files, and how often it is run.
+
+    `values` are those of each process (None: the suite's), `loops` the runs of each value (0: as many as pyperf finds
+    right, which is too many where making ready takes much longer than what is timed), `once`: one value in one process,
+    no warm-up. `timer` runs the operation so many times and tells how long that took. `memory`: whose allocations are
+    counted, those of the calling thread or of all ("thread", "all"; None: nobody's). `live`: it needs tracer.live.
+    """
+
+    make: Callable[[Path], Operation]
+    values: int | None = None
+    loops: int = 0
+    once: bool = False
+    timer: Callable[[Any, int], float] = timed
+    memory: str | None = None
+    live: bool = False
+
+    @property
+    def all_threads(self) -> bool:
+        return self.memory != "thread"
+
+
+def main(suite: str, cases: dict[str, Case]) -> None:
+    """Run a suite as its command line says."""
+    runner = pyperf.Runner(processes=3, values=3, warmups=1, min_time=0.02, add_cmdline_args=pass_on)
+    parser = runner.argparser
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="only cases of that name (* stands for any)")
+    parser.add_argument("--no-memory", action="store_true", help="don't count allocations")
+    parser.add_argument("--list", action="store_true", help="print the names of the cases and end")
+    options = runner.parse_args()
+    chosen = {name: case for name, case in cases.items() if matches(name, options.only)}
+    if importlib.util.find_spec("tracer.live") is None:
+        missing = [name for name, case in chosen.items() if case.live]
+        if missing and not options.worker:
+            print(f"there is no tracer.live yet, so these are left out: {', '.join(missing)}", file=sys.stderr)
+        chosen = {name: case for name, case in chosen.items() if not case.live}
+    if options.list or not chosen:
+        print("\n".join(chosen or ["no case has such a name: --list tells them all"]))
+        return
+    options.inherit_environ = [*(options.inherit_environ or ()), "TMPDIR"]
+    found: dict[str, pyperf.Benchmark] = {}
+    notes: dict[str, dict[str, object]] = {}
+    with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
+        for name, case in chosen.items():
+            bench = run_case(runner, name, case, Path(folder))
+            if bench is not None and not options.worker:
+                found[name] = bench
+                memory = {} if options.no_memory or case.memory is None else count_memory(suite, name, case.memory)
+                notes[name] = about(case, Path(folder)) | memory
+    if options.worker:
+        return
+    for name, bench in found.items():
+        bench.update_metadata(environment() | notes[name])
+    if options.output:
+        pyperf.BenchmarkSuite(list(found.values())).dump(options.output, replace=True)
+    print_table(list(found.values()))
+
+
+def matches(name: str, patterns: list[str] | None) -> bool:
+    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def pass_on(command: list[str], options: argparse.Namespace) -> None:
+    """What a worker must be told besides pyperf's own."""
+    for pattern in options.only or ():
+        command += ["--only", pattern]
+
+
+def run_case(runner: pyperf.Runner, name: str, case: Case, folder: Path) -> pyperf.Benchmark | None:
+    options = runner.args
+    saved = (options.processes, options.values, options.warmups, options.loops)
+    if not options.worker and not options.debug_single_value:
+        if case.once:
+            options.processes, options.values, options.warmups, options.loops = 1, 1, 0, 1
+        else:
+            options.values = min(options.values, case.values or options.values)
+            options.loops = options.loops or case.loops
+    operation = functools.cache(lambda: case.make(folder))
+    try:
+        return runner.bench_time_func(name, lambda loops: case.timer(operation(), loops))
+    finally:
+        options.processes, options.values, options.warmups, options.loops = saved
+
+
+def count_memory(suite: str, name: str, memory: str) -> dict[str, object]:
+    """Allocations and bytes per operation, counted in a process of its own."""
+    script = [sys.executable, str(HERE / "allocations.py"), Path(suite).stem, name]
+    answer = subprocess.run(script, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        raise SystemExit(f"counting the allocations of {name} failed:\n{answer.stderr}")
+    counted = json.loads(answer.stdout)
+    return {
+        "allocations_per_operation": counted["allocations"],
+        "bytes_per_operation": counted["bytes"],
+        **({"file_bytes_per_row": round(counted["file_bytes"] / counted["pairs"], 2)} if counted["file_bytes"] else {}),
+        "allocations_counted": "all threads" if memory == "all" else "calling thread",
+    }
+
+
+def about(case: Case, folder: Path) -> dict[str, object]:
+    operation = case.make(folder)
+    return {"timer_covers": operation.covers, "pairs_per_operation": operation.pairs}
+
+
+@functools.cache
+def environment() -> dict[str, object]:
+    """The machine and the code, as the metadata of every benchmark has them."""
+    return {
+        "machine": f"{cpu_model()}, {os.cpu_count()} cores",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "pyarrow": pa.__version__,
+        "numpy": np.__version__,
+        "commit": commit(),
+        "file_system": file_system(Path(tempfile.gettempdir())),
+    }
+
+
+def cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def commit() -> str:
+    """The commit this file belongs to, with a plus if tracked files differ from it; `unknown` without a repository."""
+    changed = git("status", "--porcelain", "-uno")
+    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "") or "unknown"
+
+
+def git(*arguments: str) -> str:
+    try:
+        answer = subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def file_system(folder: Path) -> str:
+    """What kind of file system a folder lies on: syncing to a tmpfs costs nothing."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    above = [(len(place), kind) for place, kind in mounts if folder.resolve().is_relative_to(place)]
+    return max(above)[1]
+
+
+def print_table(benchmarks: list[pyperf.Benchmark]) -> None:
+    """Medians, per operation and per pair, with allocations; then what each timer covers."""
+    width = max(len(bench.get_name()) for bench in benchmarks)
+    print(f"\n{'':{width}}  {'median':>12}  {'per pair':>10}  {'allocations':>11}  {'bytes':>11}")
+    covers: dict[str, list[str]] = {}
+    for bench in benchmarks:
+        notes, seconds = bench.get_metadata(), bench.median()
+        pairs = notes["pairs_per_operation"]
+        memory = [f"{notes[key]:,}" if key in notes else "" for key in MEMORY_KEYS]
+        per_pair = f"{seconds / pairs * 1e9:,.1f} ns"
+        print(
+            f"{bench.get_name():{width}}  {seconds * 1e3:>9,.3f} ms  {per_pair:>10}  {memory[0]:>11}  {memory[1]:>11}"
+        )
+        covers.setdefault(notes["timer_covers"], []).append(bench.get_name())
+    print("\nWhat the timers cover:")
+    for text, names in covers.items():
+        print(f"  {', '.join(names)}:\n      {text}")
+
+
+MEMORY_KEYS = ("allocations_per_operation", "bytes_per_operation")

@@ -1,0 +1,227 @@
+"""What is measured, as operations: the next N calls of an endless stream made ready, then one timed run over them.
+
+The stream is made outside of the timer; each operation gets the calls that follow those of the one before, so that
+paths go on being new, as in a real recording. One engine lives on through all operations. What an operation's timer
+covers is its `covers`.
+
+    with tempfile.TemporaryDirectory() as folder:
+        operation = headless_parquet_loop(Path(folder), pairs=2_000)
+        seconds = timed(operation, 100) / 100
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from tracer import syscalls
+from tracer._fast import Columns, Engine
+from tracer.capture.generator import Block, pieces
+from tracer.live.fanout import Fanout
+from tracer.live.view import LiveView
+from tracer.pipeline import BATCH_ROWS, BLOCK_BYTES, Clock, new_engine
+from tracer.sinks.recorder import ParquetRecorder
+from tracer.syscalls import ByteClass
+
+EVERY_CALL = frozenset(rule.name for rule in syscalls.TABLE)
+FOOTER = {"schema_version": "1", "loss": "{}", "command": "benchmark"}
+MIXES = ("ReadHeavy", "WriteHeavy", "MetadataHeavy", "DiverseAllTypes")
+
+
+class Operation(Protocol):
+    """One thing that is measured: `prepare` and `finish` are not timed, `run` is."""
+
+    covers: str
+    """What the timer covers, in words."""
+    pairs: int
+
+    def prepare(self) -> None: ...
+    def run(self) -> None: ...
+    def finish(self) -> None: ...
+
+
+def timed(operation: Operation, loops: int) -> float:
+    """Seconds that `loops` runs took, what is untimed left out. As pyperf's bench_time_func wants it."""
+    total = 0.0
+    clock = time.perf_counter
+    for _ in range(loops):
+        operation.prepare()
+        start = clock()
+        operation.run()
+        total += clock() - start
+        operation.finish()
+    return total
+
+
+def calls_that(move: ByteClass) -> frozenset[str]:
+    """The syscalls whose bytes count as read, or as written."""
+    return frozenset(rule.name for rule in syscalls.TABLE if rule.byte_class == move)
+
+
+def every_call_engine(*, ask_proc: bool = False, capacity_rows: int = BATCH_ROWS) -> Engine:
+    """An engine as a session makes it, with a row for every syscall."""
+    machine = platform.machine()
+    if capacity_rows == BATCH_ROWS:
+        return new_engine(machine, EVERY_CALL, clock=Clock(0, 0), failed_only=False, ask_proc=ask_proc, keep_stream=False)
+    rules, names = syscalls.rules(machine, EVERY_CALL), syscalls.names(machine)
+    return Engine(rules, names, syscalls.FAMILIES, capacity_rows=capacity_rows, ask_proc=ask_proc)
+
+
+class Pipeline:
+    """Raw events through one engine; those that derive say where the rows go.
+
+    `stream` is what `tracer.capture.generator.pieces` takes: mix, threads, distinct_paths, names, pid.
+    """
+
+    covers = ""
+
+    def __init__(self, folder: Path, *, pairs: int = 2_000, ask_proc: bool = False, **stream: Any) -> None:
+        self.pairs = pairs
+        self.path = folder / "out.parquet"
+        self.engine = every_call_engine(ask_proc=ask_proc)
+        block_bytes = min(BLOCK_BYTES, 4096 + 384 * pairs)
+        self.stream: Iterator[list[Block]] = pieces(
+            **{"mix": "DiverseAllTypes", "pairs": pairs, "block_bytes": block_bytes} | stream
+        )
+        self.blocks: list[Block] = []
+
+    def prepare(self) -> None:
+        self.make_ready()
+        self.path.unlink(missing_ok=True)
+
+    def make_ready(self) -> None:
+        """Make the next calls."""
+        self.blocks = next(self.stream)
+
+    def finish(self) -> None:
+        pass
+
+    def run(self) -> None:
+        self.feed()
+
+    def feed(self) -> None:
+        """The event loop, as a session has it: events in, rows handed on."""
+        engine = self.engine
+        for block in self.blocks:
+            used, size = 0, len(block)
+            while used < size:
+                used = engine.feed(block, used)
+                if used < size:
+                    self.hand_on()
+        self.hand_on()
+
+    def hand_on(self) -> None:
+        columns = self.engine.take()
+        if columns is not None:
+            self.consume(columns)
+
+    def consume(self, columns: Columns) -> None:
+        raise NotImplementedError
+
+
+class HeadlessLoop(Pipeline):
+    covers = (
+        "raw events in: pairing, names, columns, batches queued for the recorder's thread (waiting for it where 3 are "
+        "queued, from 1,000,000 pairs on). Not: making the events, the recorder's start, its last writes, and its close"
+    )
+    recorder: ParquetRecorder
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.start()
+
+    def start(self) -> None:
+        self.recorder = new_recorder(self.path)
+        self.consume = self.recorder.write  # type: ignore[method-assign]
+
+    def finish(self) -> None:
+        self.recorder.close(FOOTER)
+
+
+class HeadlessFile(HeadlessLoop):
+    covers = (
+        "recorder started, raw events in, everything written, synced to disk (fsync) and renamed. Not: making the "
+        "events"
+    )
+
+    def prepare(self) -> None:
+        Pipeline.prepare(self)
+
+    def run(self) -> None:
+        self.start()
+        self.feed()
+        self.recorder.close(FOOTER)
+
+    def finish(self) -> None:
+        pass
+
+
+class TuiLoop(Pipeline):
+    covers = (
+        "raw events in: pairing, names, columns, then statistics, stream ring and trie updated, batches queued for "
+        "the recorder's thread. Not: making the events, the recorder's start, its last writes, and its close"
+    )
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        super().__init__(folder, **options)
+        self.view = new_view()
+        self.fanout = Fanout(self.view)
+        self.consume = self.fanout.consume  # type: ignore[method-assign]
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.start()
+
+    def start(self) -> None:
+        self.recorder = new_recorder(self.path)
+        self.fanout.start(self.recorder)
+
+    def finish(self) -> None:
+        self.fanout.stop()
+        self.recorder.close(FOOTER)
+
+
+class TuiFile(TuiLoop):
+    covers = (
+        "recorder started at a running fan-out, raw events in, statistics, stream ring and trie updated, everything "
+        "written, synced to disk (fsync) and renamed. Not: making the events"
+    )
+
+    def prepare(self) -> None:
+        Pipeline.prepare(self)
+
+    def run(self) -> None:
+        self.start()
+        self.feed()
+        self.fanout.stop()
+        self.recorder.close(FOOTER)
+
+    def finish(self) -> None:
+        pass
+
+
+def new_view() -> LiveView:
+    """What the dashboard looks at, empty."""
+    return LiveView(read_calls=calls_that(ByteClass.READ), write_calls=calls_that(ByteClass.WRITE))
+
+
+def new_recorder(path: Path) -> ParquetRecorder:
+    """A started recorder as `tracer-cli record` has it."""
+    return ParquetRecorder(path, force=True)
+
+
+headless_parquet_loop = HeadlessLoop
+headless_parquet_file = HeadlessFile
+tui_parquet_loop = TuiLoop
+tui_parquet_file = TuiFile
+
+PIPELINES: dict[str, type[Pipeline]] = {
+    "headless_parquet_loop": HeadlessLoop,
+    "tui_parquet_loop": TuiLoop,
+    "headless_parquet_file": HeadlessFile,
+    "tui_parquet_file": TuiFile,
+}
+"""By name: `PIPELINES[name](folder, pairs=2_000, mix="ReadHeavy", threads=10)`."""

@@ -1,0 +1,131 @@
+"""What runs for every event compiles to C that never calls Python: Cython's own annotation says so, line by line.
+
+Functions that are inline in a .pxd have no annotation of their own; they are `noexcept nogil`, which lets Cython refuse
+whatever would need Python.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from conftest import TOP
+from Cython.Build import cythonize
+from setuptools import Extension
+
+SOURCES = sorted((TOP / "tracer" / "_fast").glob("*.pyx"))
+HOT = {
+    "ring": {"copy_records"},
+    "engine": {"run"},
+    "pairer": {"step", "on_enter", "on_exit", "end_call", "get_thread"},
+    "names": {"bind", "name_files", "name_late", "name_paths", "set_path", "meant_file"},
+    "effects": {"apply_effect"},
+    "fdcache": {"find_process", "get_process", "entry", "bind"},
+    "columns": {"append", "fill_result", "fill_file", "fill_numbers"},
+    "dictionary": {"add_text"},
+}
+"""By module, functions that must be among those that are looked at."""
+
+LINE = re.compile(r'<pre class="cython line score-(\d+)"[^>]*>\+?<span class="">(\d+)</span>')
+
+
+def directives() -> dict[str, object]:
+    """The compiler's directives, as setup.py has them for a release."""
+    before = Path.cwd()
+    os.chdir(TOP)
+    try:
+        with mock.patch("setuptools.setup"), mock.patch("Cython.Build.cythonize"):
+            found: dict[str, object] = runpy.run_path("setup.py")["DIRECTIVES"]
+    finally:
+        os.chdir(before)
+    return found
+
+
+@pytest.fixture(scope="module")
+def scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, int]]:
+    """By module and line: how much Python Cython sees in it. 0: none."""
+    folder = tmp_path_factory.mktemp("annotated")
+    modules = [Extension(f"tracer._fast.{path.stem}", [str(path)], include_dirs=[str(TOP / "bpf")]) for path in SOURCES]
+    before = Path.cwd()
+    os.chdir(TOP)
+    try:
+        cythonize(
+            modules, annotate=True, force=True, quiet=True, build_dir=str(folder), compiler_directives=directives(),
+            include_path=[str(TOP)],
+        )  # fmt: skip
+    finally:
+        os.chdir(before)
+    pages = {path.stem: path.read_text() for path in folder.rglob("*.html")}
+    return {name: {int(line): int(score) for score, line in LINE.findall(page)} for name, page in pages.items()}
+
+
+def functions(source: str) -> Iterator[tuple[str, range]]:
+    """The functions without the GIL: name, and the lines of the body."""
+    lines = source.splitlines()
+    at = 0
+    while at < len(lines):
+        start, head = at, lines[at]
+        at += 1
+        found = re.match(r"( *)cdef (?:inline )?[^=]*?(\w+)\(", head)
+        if found is None:
+            continue
+        while not head.rstrip().endswith(":") and at < len(lines) and head.count("(") > head.count(")"):
+            head += lines[at]
+            at += 1
+        if not re.search(r"\bnogil\s*:", head):
+            continue
+        indent = len(found[1])
+        end = at
+        while end < len(lines) and (not lines[end].strip() or len(lines[end]) - len(lines[end].lstrip()) > indent):
+            end += 1
+        yield found[2], range(at + 1, end + 1)
+        assert end > start
+        at = end
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_functions_without_the_gil_are_plain_c(path: Path, scores: dict[str, dict[int, int]]) -> None:
+    source = path.read_text()
+    found = dict(functions(source))
+    assert set(found) >= HOT.get(path.stem, set())
+    lines = source.splitlines()
+    with_python = [
+        f"{path.name}:{line}: score {scores[path.stem][line]}: {lines[line - 1].strip()}"
+        for body in found.values()
+        for line in body
+        if scores[path.stem].get(line, 0) > 0
+    ]
+    assert with_python == []
+
+
+def test_scores_are_read(scores: dict[str, dict[int, int]]) -> None:
+    assert set(scores) == {path.stem for path in SOURCES}
+    assert all(max(lines.values()) > 0 for lines in scores.values())  # every module has lines with Python
+    assert all(len(lines) > 5 for lines in scores.values())
+
+
+FUNCTIONS = """\
+cdef int f(int a) noexcept nogil:
+    return a
+
+cdef g(b):
+    return b
+
+cdef class C:
+    cdef void h(self,
+                int a) noexcept nogil:
+        pass
+
+        pass
+    def x(self):
+        pass
+"""
+
+
+def test_functions_are_found() -> None:
+    assert dict(functions(FUNCTIONS)) == {"f": range(2, 4), "h": range(10, 13)}
