@@ -1,0 +1,45 @@
+"""What saved results say about where they come from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+Metadata = dict[str, str | int | float]
+
+
+def machine() -> Metadata:
+    """The machine and the code, as every saved result has them."""
+    return {
+        "machine": f"{cpu_model()}, {os.cpu_count()} cores",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "pyarrow": version("pyarrow"),
+        "numpy": version("numpy"),
+        "commit": commit(),
+    }
+
+
+def commit() -> str:
+    """The commit this file belongs to, with a plus if tracked files differ from it; empty outside of a repository."""
+    git = ("git", "-C", str(Path(__file__).parent))
+    changed = first_line((*git, "status", "--porcelain", "-uno"))
+    return first_line((*git, "rev-parse", "--short", "HEAD")) + ("+" if changed else "")
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+@cache
+def first_line(command: tuple[str, ...]) -> str:
+    """The first line that a command prints; empty if it fails."""
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (answer.stdout or answer.stderr if answer.returncode == 0 else "").strip().partition("\n")[0]
