@@ -26,10 +26,10 @@ def machine() -> Metadata:
 
 
 def commit() -> str:
-    """The commit this file belongs to, with a plus if tracked files differ from it; empty outside of a repository."""
+    """The commit this file belongs to, with a plus if tracked files differ from it; `unknown` outside of one."""
     git = ("git", "-C", str(Path(__file__).parent))
     changed = first_line((*git, "status", "--porcelain", "-uno"))
-    return first_line((*git, "rev-parse", "--short", "HEAD")) + ("+" if changed else "")
+    return first_line((*git, "rev-parse", "--short", "HEAD")) + ("+" if changed else "") or "unknown"
 
 
 def cpu_model() -> str:

@@ -2,7 +2,7 @@
 
 A name is that of a suite (pipeline, scaling, stages; live as root; all of them by default) or a pattern of benchmarks'
 names: `pipeline 'headless_*'`. Each suite leaves `<suite>-<date>-<time>.json` in the folder. Options that are not
-known here go to each suite: `--fast`, `--rigorous`, `--no-memory`.
+known here go to each suite but live: `--fast`, `--rigorous`, `--no-memory`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ def main() -> int:
 def run(suite: str, output: Path, more: list[str], *, asked: bool) -> int:
     """Run one suite; its exit status, 0 if it can't be run here and nobody asked for it by name."""
     command = [sys.executable, str(HERE / f"bench_{suite}.py"), "-o", str(output), *more]
-    why_not = "" if (HERE / f"bench_{suite}.py").exists() else "there is no such file"
-    if suite == "live" and not why_not and os.geteuid() != 0:
+    why_not = ""
+    if suite == "live":
+        quick = ["--quick"] if {"--fast", "--debug-single-value"} & set(more) else []
         as_root = os.environ.get("AS_ROOT", "").split()
-        command = [*as_root, *command]
-        why_not = "" if as_root else "tracing needs root"
+        command = [*as_root, sys.executable, str(HERE / "bench_live.py"), "-o", str(output), *quick]
+        why_not = "" if as_root or os.geteuid() == 0 else "tracing needs root"
     if why_not:
         print(f"{suite}: left out, {why_not}", file=sys.stderr)
         return int(asked)

@@ -11,8 +11,6 @@ import fnmatch
 import functools
 import importlib.util
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -21,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyperf
+from machine import machine
 from workload import Operation, timed
 
 HERE = Path(__file__).parent
@@ -137,35 +134,7 @@ def about(case: Case, folder: Path) -> dict[str, object]:
 @functools.cache
 def environment() -> dict[str, object]:
     """The machine and the code, as the metadata of every benchmark has them."""
-    return {
-        "machine": f"{cpu_model()}, {os.cpu_count()} cores",
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "pyarrow": pa.__version__,
-        "numpy": np.__version__,
-        "commit": commit(),
-        "file_system": file_system(Path(tempfile.gettempdir())),
-    }
-
-
-def cpu_model() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def commit() -> str:
-    """The commit this file belongs to, with a plus if tracked files differ from it; `unknown` without a repository."""
-    changed = git("status", "--porcelain", "-uno")
-    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "") or "unknown"
-
-
-def git(*arguments: str) -> str:
-    try:
-        answer = subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+    return machine() | {"file_system": file_system(Path(tempfile.gettempdir()))}
 
 
 def file_system(folder: Path) -> str:

@@ -65,7 +65,9 @@ def every_call_engine(*, ask_proc: bool = False, capacity_rows: int = BATCH_ROWS
     """An engine as a session makes it, with a row for every syscall."""
     machine = platform.machine()
     if capacity_rows == BATCH_ROWS:
-        return new_engine(machine, EVERY_CALL, clock=Clock(0, 0), failed_only=False, ask_proc=ask_proc, keep_stream=False)
+        return new_engine(
+            machine, EVERY_CALL, clock=Clock(0, 0), failed_only=False, ask_proc=ask_proc, keep_stream=False
+        )
     rules, names = syscalls.rules(machine, EVERY_CALL), syscalls.names(machine)
     return Engine(rules, names, syscalls.FAMILIES, capacity_rows=capacity_rows, ask_proc=ask_proc)
 
