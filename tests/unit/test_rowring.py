@@ -131,6 +131,22 @@ def test_names_that_are_not_utf8_and_long_ones() -> None:
     assert ring.memory_bytes < 4 << 20
 
 
+@pytest.mark.parametrize("before", range(100, 160, 5))
+def test_texts_that_get_longer(before: int) -> None:
+    """Memory for texts goes round, and grows wherever it is just then."""
+    parts = [call(b"/%d" % number + b"x" * (1000 if number < before else 4000)) for number in range(before + 60)]
+    check(parts, 40)
+
+
+def test_texts_whose_length_comes_and_goes() -> None:
+    random, parts = Random(1), []
+    for number in range(200):
+        longest = random.choice([10, 100, 4000])
+        paths = [b"/%d" % number + b"x" * random.randrange(longest) for _ in range(random.randrange(1, 8))]
+        parts.append(b"".join(call(path) for path in paths))
+    check(parts, 30)
+
+
 def test_sequence_numbers_jump_where_rows_were_left_out() -> None:
     ring, rows = RowRing(50), list[dict[str, Any]]()
     for number, columns in enumerate(batches(blocks("ReadHeavy", 400, block_bytes=2000, machine=MACHINE))):

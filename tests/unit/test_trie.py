@@ -226,6 +226,17 @@ def test_a_full_trie_keeps_sums(order: tuple[str, ...], metric: str, looks: bool
         assert value <= totals[stack] or OTHER in stack
 
 
+def test_folding_gives_up_no_more_than_it_has_to() -> None:
+    """An eighth of the nodes is left, even where all weigh the same."""
+    trie, counts = Trie(["path"], "count", max_nodes=256), list[int]()
+    for columns in batches(call(b"/%d" % number) for number in range(1000)):
+        trie.consume(columns)
+        trie.snapshot()
+        counts.append(trie.count)
+    assert trie.compactions > 1
+    assert min(counts[counts.index(max(counts)) + 1 :]) in {32, 33}
+
+
 def test_heavy_frames_survive() -> None:
     """Among many that come once, those that come often are known exactly, or nearly so."""
     trie = Trie(["comm", "path"], "count", max_nodes=1024)
