@@ -29,8 +29,12 @@ DIRECTIVES = {
 
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 
+# The hot loops are made of many short methods with one caller each, and GCC's own limits leave most of them calls:
+# these save 5 % of the time that the engine takes (DiverseAllTypes, 10 threads: 105 to 100 ns a pair).
+INLINE = ["--param=max-inline-insns-auto=200", "--param=inline-unit-growth=200", "--param=large-function-growth=1000"]
+
 COMPILE_ARGS = {
-    "release": ["-O3", "-g1"],
+    "release": ["-O3", "-g1", *INLINE],
     "debug": ["-O1", "-g"],
     "asan": ["-O1", "-g", *SANITIZE],
 }

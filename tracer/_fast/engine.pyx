@@ -55,28 +55,32 @@ cdef class Engine:
         if (<size_t> data + start) % 8:
             raise ValueError("the block is not aligned to 8 bytes")
         with nogil:
-            start = self.run(data, start, size)
+            start = self.run(self.pairer, self.builder, data, start, size)
         if start < 0:
             raise MemoryError
         return start
 
-    cdef Py_ssize_t run(self, const char *data, Py_ssize_t used, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t run(self, Pairer pairer, ColumnBuilder builder, const char *data, Py_ssize_t used,
+                        Py_ssize_t size) noexcept nogil:
         cdef Py_ssize_t end
-        cdef bint full = self.builder.is_full()
+        cdef uint64_t events = 0
+        cdef bint full = builder.is_full()
         while used < size and not full:
             end = record_end(data, used, size)
             if end < 0:
-                self.pairer.malformed += 1
-                return size
-            self.events += 1
-            if self.pairer.step(data + used):
-                self.builder.append(self.pairer.call, &self.pairer.rules[self.pairer.call.number])
-                self.pairer.finish()
-                full = self.builder.is_full()
-            if self.keep_stream and (self.keep(self.pairer.names.answers.data, self.pairer.names.answers.used) < 0
+                pairer.malformed += 1
+                used = size
+                break
+            events += 1
+            if pairer.step(data + used):
+                builder.append(pairer.call, &pairer.rules[pairer.call.number])
+                pairer.finish()
+                full = builder.is_full()
+            if self.keep_stream and (self.keep(pairer.names.answers.data, pairer.names.answers.used) < 0
                                      or self.keep(data + used, (<const event_header *> (data + used)).size) < 0):
                 return -1
             used = end
+        self.events += events
         return used
 
     cdef int keep(self, const char *data, size_t size) noexcept nogil:

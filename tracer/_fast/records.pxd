@@ -1,7 +1,6 @@
 """Taking a record apart, with every length checked: what comes in may be anything."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
 
 from tracer._fast.events cimport (
     TRACER_AUX_BYTES, TRACER_COMM, TRACER_ENTER, TRACER_EXEC, TRACER_EXIT, TRACER_FORK, TRACER_HAS_AUX, TRACER_HAS_NAME,
@@ -16,7 +15,7 @@ cdef struct Parts:
     uint32_t nargs
     const uint64_t *aux
     const path_section *paths
-    const char *text1
+    const char *text1  # only where there are paths
     const char *text2
     const name_section *name
     const char *name_text
@@ -81,9 +80,13 @@ cdef inline bint take_apart(const char *record, Parts *parts) noexcept nogil:
     cdef const event_header *header = <const event_header *> record
     cdef uint32_t used = sizeof(event_header)
     cdef uint8_t flags = header.flags
-    memset(parts, 0, sizeof(Parts))
     parts.header = header
     parts.body = record + used
+    parts.nargs = 0
+    parts.aux = NULL
+    parts.paths = NULL
+    parts.name = NULL
+    parts.name_text = NULL
     used += body_size(header)
     if used > header.size:
         return False
