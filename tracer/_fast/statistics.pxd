@@ -11,6 +11,7 @@ from tracer._fast.groups cimport Counts, Groups
 cdef enum:
     BUCKETS = 8
     QUANTILES = 4
+    KNOWN_PIDS = 256
 
 
 cdef enum:
@@ -59,8 +60,8 @@ cdef class Statistics:
     cdef const char *directory  # the last one; NULL: none
     cdef uint32_t directory_size
     cdef int directory_group
-    cdef int32_t pid  # the last one
-    cdef int process  # its group, or -1
+    cdef int32_t pids[KNOWN_PIDS]  # by their lowest bits, the last ones
+    cdef int32_t processes[KNOWN_PIDS]  # their groups; -1: none
     cdef bint out_of_memory
 
     cdef int add_classes(self, names, int bits) except -1
@@ -69,8 +70,6 @@ cdef class Statistics:
     cdef void forget_groups(self, uint32_t files) noexcept nogil
     cdef void make_room(self, Buffers buffers) noexcept nogil
     cdef int add_chunk(self, Buffers buffers, int row, int end) noexcept nogil
-    cdef void add_latency(self, uint64_t latency, uint32_t syscall, Place place, int process) noexcept nogil
-    cdef int add_sample(self, int table, uint32_t group, uint32_t bin) noexcept nogil
     cdef void add_gap(self, uint64_t gap) noexcept nogil
     cdef void add_time(self, int64_t begin_ns, uint64_t latency) noexcept nogil
     cdef uint32_t find_syscall(self, const Dictionary *texts, uint32_t code) noexcept nogil

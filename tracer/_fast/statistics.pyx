@@ -9,8 +9,8 @@ from libc.string cimport memcmp, memset
 from tracer._fast.batch cimport Buffers, Columns, IN_COMM, IN_FILE, IN_SYSCALL, Pointers, bit
 from tracer._fast.dictionary cimport Dictionary, hash_bytes
 from tracer._fast.groups cimport (
-    Counts, FIRST, Groups, MOST_KEYS, NONE, OTHER, add_counts, clear_counts, clear_groups, compact, find_key, free_groups,
-    group_of, groups_bytes, has_room, init_groups, rename_group,
+    Call, Counts, FIRST, Groups, MOST_KEYS, NONE, OTHER, add_call, add_counts, clear_counts, clear_groups, compact, find_key,
+    free_groups, group_of, groups_bytes, has_room, init_groups, rename_group,
 )
 from tracer._fast.sketch cimport (
     BIN_COUNT, Bins, Sketch, add_to_bin, bin_of, free_bins, leading_zeros, merge, quantiles, widen,
@@ -62,6 +62,17 @@ cdef inline uint64_t not_negative(int64_t value) noexcept nogil:
     return <uint64_t> value if value > 0 else 0
 
 
+cdef inline void read_call(const Pointers *at, int row, uint32_t syscall, Call *call) noexcept nogil:
+    """What a row adds to its groups. The lowest bits of `syscall` tell whether its bytes are read and written."""
+    cdef uint64_t moved = <uint64_t> at.bytes[row] if bit(at.has_bytes, row) else 0
+    call.read_bytes = moved if syscall & READS else 0
+    call.written_bytes = moved if syscall & WRITES else 0
+    call.errors = bit(at.is_error, row)
+    call.timed = bit(at.has_latency_ns, row)
+    call.latency_ns = not_negative(at.latency_ns[row]) if call.timed else 0
+    call.bin = bin_of(call.latency_ns)
+
+
 cdef inline uint32_t parent_size(const char *path, uint32_t size) noexcept nogil:
     """Length of the directory a path is in, 0 for a name that is no path. The root is its own parent."""
     cdef const char *slash = <const char *> memrchr(path, c"/", size)
@@ -84,8 +95,9 @@ cdef inline bint is_more(const Groups *groups, uint32_t left, uint32_t right) no
 
 cdef uint32_t select(const Groups *groups, uint16_t *best, uint32_t most) noexcept nogil:
     """The `most` first groups in order; how many there are."""
-    cdef uint32_t group, at, count = 0
-    for group in range(FIRST, groups.end):
+    cdef uint32_t i, group, at, count = 0
+    for i in range(groups.keys_count):
+        group = groups.order[i]
         if groups.counts[group].calls == 0 or (count == most and not is_more(groups, group, best[count - 1])):
             continue
         at = count if count < most else count - 1
@@ -114,10 +126,10 @@ cdef tuple row_figures(const Row *row, str name, pid):
     cdef const Counts *counts = &row.counts
     cdef const uint64_t *values = row.quantiles
     cdef tuple sums = (name, pid, counts.calls, counts.errors, counts.read_bytes, counts.written_bytes,
-                       counts.timed, counts.latency_ns)
-    if counts.timed == 0:
+                       counts.calls - counts.untimed, counts.latency_ns)
+    if counts.calls == counts.untimed:
         return (*sums, None, None, None, None, None, None, None)
-    return (*sums, <double> counts.latency_ns / <double> counts.timed, counts.min_ns, counts.max_ns, values[0],
+    return (*sums, <double> counts.latency_ns / <double> (counts.calls - counts.untimed), counts.min_ns, counts.max_ns, values[0],
             values[1], values[2], values[3])
 
 
@@ -149,10 +161,8 @@ cdef class _Reading:
         cdef uint32_t i, group
         self.count = select(groups, self.best, self.most)
         fill_row(&self.rows[NONE], &groups.counts[NONE], &groups.bins, &groups.sketches[NONE])
-        memset(groups.ranks, 0, groups.end * sizeof(uint16_t))
         for i in range(self.count):
             group = self.best[i]
-            groups.ranks[group] = 1
             fill_row(&self.rows[FIRST + i], &groups.counts[group], &groups.bins, &groups.sketches[group])
             self.rows[FIRST + i].hash = groups.keys[group].hash
         self.read_others(groups)
@@ -160,22 +170,35 @@ cdef class _Reading:
     cdef void read_others(self, const Groups *groups) noexcept nogil:
         """Sum up what is not shown."""
         cdef Counts counts = groups.counts[OTHER]
-        cdef uint32_t group
+        cdef uint32_t i, group
         self.other_keys = groups.folded
         merge(&self.bins, &self.others, &groups.bins, &groups.sketches[OTHER])
-        for group in range(FIRST, groups.end):
-            if not groups.ranks[group] and groups.counts[group].calls:
+        for i in range(groups.keys_count):
+            group = groups.order[i]
+            if groups.counts[group].calls and not self.shows(groups, group):
                 self.other_keys += 1
                 add_counts(&counts, &groups.counts[group])
                 merge(&self.bins, &self.others, &groups.bins, &groups.sketches[group])
         fill_row(&self.rows[OTHER], &counts, &self.bins, &self.others)
+
+    cdef bint shows(self, const Groups *groups, uint32_t group) noexcept nogil:
+        """Whether a group is one of the first ones."""
+        cdef uint32_t i
+        if self.count < self.most:
+            return True
+        if is_more(groups, self.best[self.count - 1], group):
+            return False
+        for i in range(self.count):
+            if self.best[i] == group:
+                return True
+        return False
 
     cdef void read_sum(self, const Groups *groups) noexcept nogil:
         """Sum up all there is, as the only row."""
         cdef Counts counts
         cdef uint32_t group
         clear_counts(&counts)
-        for group in range(groups.end):
+        for group in range(groups.end):  # none of this table was ever folded
             add_counts(&counts, &groups.counts[group])
             merge(&self.bins, &self.others, &groups.bins, &groups.sketches[group])
         fill_row(&self.rows[NONE], &counts, &self.bins, &self.others)
@@ -211,7 +234,7 @@ cdef class Statistics:
                   uint32_t max_bins=1 << 20):
         cdef int table
         cdef bint failed = False
-        if not 2 <= max_keys <= MOST_KEYS or max_text < LEAST_TEXT or max_bins < LEAST_BINS:
+        if not 2 <= max_keys <= MOST_KEYS or max_text < LEAST_TEXT or max_bins < LEAST_BINS + max_keys:
             raise ValueError("a bound is out of range")
         self.comms = <int32_t *> malloc((max_keys + FIRST) * sizeof(int32_t))
         self.named = <uint16_t *> malloc((max_keys + FIRST) * sizeof(uint16_t))
@@ -353,7 +376,7 @@ cdef class Statistics:
         """Look all groups of a batch's files and processes up again."""
         memset(self.places, 0xFF, (files + 1) * sizeof(Place))
         self.directory = NULL
-        self.process = -1
+        memset(self.processes, 0xFF, sizeof(self.processes))
 
     cdef void make_room(self, Buffers buffers) noexcept nogil:
         cdef int table
@@ -368,12 +391,10 @@ cdef class Statistics:
     cdef int add_chunk(self, Buffers buffers, int row, int end) noexcept nogil:
         """Count rows up to `end`; the first one that was not, as a table has to be compacted before."""
         cdef const Pointers *at = &buffers.at
-        cdef int64_t end_ns
         cdef uint32_t syscall
-        cdef int process
+        cdef int process, failed = 0
         cdef Place place
-        cdef Counts counts
-        cdef uint64_t moved
+        cdef Call call
         while row < end:
             place.file = place.directory = NONE
             if bit(at.has_file, row):
@@ -387,39 +408,19 @@ cdef class Statistics:
                 break
             self.note_name(process, at.comm[row] << 1 | (at.tid[row] == at.pid[row]))
             syscall = self.syscalls[at.syscall[row]]
-            moved = <uint64_t> at.bytes[row] if bit(at.has_bytes, row) else 0
-            counts.calls = 1
-            counts.errors = bit(at.is_error, row)
-            counts.read_bytes = moved if syscall & READS else 0
-            counts.written_bytes = moved if syscall & WRITES else 0
-            counts.timed = bit(at.has_latency_ns, row)
-            counts.latency_ns = counts.max_ns = not_negative(at.latency_ns[row]) if counts.timed else 0
-            counts.min_ns = counts.latency_ns if counts.timed else <uint64_t> -1
-            add_counts(&self.tables[BY_SYSCALL].counts[syscall >> 2], &counts)
-            add_counts(&self.tables[BY_FILE].counts[place.file], &counts)
-            add_counts(&self.tables[BY_DIRECTORY].counts[place.directory], &counts)
-            add_counts(&self.tables[BY_PROCESS].counts[process], &counts)
-            if counts.timed:
-                self.add_latency(counts.latency_ns, syscall >> 2, place, process)
+            read_call(at, row, syscall, &call)
+            failed |= add_call(&self.tables[BY_SYSCALL], syscall >> 2, &call)
+            failed |= add_call(&self.tables[BY_FILE], place.file, &call)
+            failed |= add_call(&self.tables[BY_DIRECTORY], place.directory, &call)
+            failed |= add_call(&self.tables[BY_PROCESS], process, &call)
+            self.latency_buckets[bucket_of(call.latency_ns)] += call.timed
             if bit(at.has_gap_ns, row):
                 self.add_gap(not_negative(at.gap_ns[row]))
-            self.add_time(at.time_ns[row], counts.latency_ns)
+            self.add_time(at.time_ns[row], call.latency_ns)
             row += 1
-        return row
-
-    cdef inline void add_latency(self, uint64_t latency, uint32_t syscall, Place place, int process) noexcept nogil:
-        cdef uint32_t bin = bin_of(latency)
-        cdef int failed
-        self.latency_buckets[bucket_of(latency)] += 1
-        failed = self.add_sample(BY_SYSCALL, syscall, bin)
-        failed |= self.add_sample(BY_FILE, place.file, bin)
-        failed |= self.add_sample(BY_DIRECTORY, place.directory, bin)
-        failed |= self.add_sample(BY_PROCESS, process, bin)
         if failed:
             self.out_of_memory = True
-
-    cdef inline int add_sample(self, int table, uint32_t group, uint32_t bin) noexcept nogil:
-        return add_to_bin(&self.tables[table].bins, &self.tables[table].sketches[group], bin, 1)
+        return row
 
     cdef inline void add_gap(self, uint64_t gap) noexcept nogil:
         self.gaps += 1
@@ -483,10 +484,12 @@ cdef class Statistics:
         return self.directory_group
 
     cdef inline int find_process(self, int32_t pid) noexcept nogil:
-        if self.process < 0 or pid != self.pid:
-            self.process = self.group(BY_PROCESS, NULL, 0, hash_number(<uint32_t> pid))
-            self.pid = pid
-        return self.process
+        """The group of a process; -1 before a compaction."""
+        cdef uint32_t slot = <uint32_t> pid & (KNOWN_PIDS - 1)
+        if self.pids[slot] != pid or self.processes[slot] < 0:
+            self.processes[slot] = self.group(BY_PROCESS, NULL, 0, hash_number(<uint32_t> pid))
+            self.pids[slot] = pid
+        return self.processes[slot]
 
     cdef inline void note_name(self, int process, int32_t name) noexcept nogil:
         """Remember what a process is called: the code of a thread's name twice, and one more if it is the first thread.

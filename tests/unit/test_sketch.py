@@ -1,0 +1,68 @@
+"""Latency sketches: how far off a quantile may be, that they merge without loss, and what a full bin does."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracer._fast.sketch import LatencySketch
+
+VALUES = st.one_of(st.integers(0, 300), st.integers(0, 1 << 40), st.integers(0, (1 << 64) - 1))
+
+
+def sketch_of(values: list[int]) -> LatencySketch:
+    sketch = LatencySketch()
+    for value in values:
+        sketch.add(value)
+    return sketch
+
+
+@given(st.lists(VALUES, min_size=1, max_size=200), st.floats(0, 1))
+def test_a_quantile_is_at_most_a_64th_off(values: list[int], wanted: float) -> None:
+    exact = sorted(values)[max(1, math.ceil(wanted * len(values))) - 1]
+    assert abs(sketch_of(values).quantile(wanted) - exact) <= exact / 64
+
+
+@given(st.lists(VALUES, max_size=100), st.lists(VALUES, max_size=100))
+def test_merged_sketches_are_the_sketch_of_all_values(left: list[int], right: list[int]) -> None:
+    merged = sketch_of(left)
+    merged.merge(sketch_of(right))
+    assert merged.bins_by_value() == sketch_of(left + right).bins_by_value()
+
+
+@given(st.lists(VALUES, max_size=200))
+def test_every_value_is_in_the_bin_that_stands_for_it(values: list[int]) -> None:
+    alone = Counter(next(iter(sketch_of([value]).bins_by_value())) for value in values)
+    assert sketch_of(values).bins_by_value() == alone
+
+
+def test_small_values_have_a_bin_each() -> None:
+    assert sketch_of(list(range(64))).bins_by_value() == dict.fromkeys(range(64), 1)
+
+
+def test_without_values_a_quantile_is_zero() -> None:
+    assert LatencySketch().quantile(0.5) == 0
+
+
+def test_a_full_bin_halves_what_was_counted_before() -> None:
+    sketch = LatencySketch()
+    sketch.add(10, (1 << 32) - 1)
+    sketch.add(20, 7)
+    sketch.add(30, 1 << 20)
+    sketch.add(10, 1)
+    assert sketch.bins_by_value() == {10: (1 << 31) + 1, 20: 4, 30: 1 << 19}
+    assert sketch.quantile(0.5) == 10
+    sketch.merge(sketch_of([20]))
+    sketch.add(10, (1 << 32) - 1)
+    assert sketch.bins_by_value()[10] > 1 << 31
+    assert sketch.quantile(1.0) == 30
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 64])
+def test_only_values_of_64_bits_are_taken(value: int) -> None:
+    with pytest.raises(OverflowError):
+        LatencySketch().add(value)
