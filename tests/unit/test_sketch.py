@@ -40,6 +40,13 @@ def test_every_value_is_in_the_bin_that_stands_for_it(values: list[int]) -> None
     assert sketch_of(values).bins_by_value() == alone
 
 
+def test_a_window_grows_both_ways_from_anywhere() -> None:
+    for first in range(0, 64, 3):
+        for second in range(0, 64, 3):
+            values = [1 << first, 1 << second, 0, (1 << 64) - 1, 1]
+            assert sum(sketch_of(values).bins_by_value().values()) == 5
+
+
 def test_small_values_have_a_bin_each() -> None:
     assert sketch_of(list(range(64))).bins_by_value() == dict.fromkeys(range(64), 1)
 

@@ -150,6 +150,7 @@ cdef inline int clear_groups(Groups *groups) noexcept nogil:
     groups.folded = 0
     groups.text_used = groups.text_live = 0
     groups.bins.used = 0
+    memset(groups.bins.unused, 0, sizeof(groups.bins.unused))
     memset(groups.index, 0, (groups.mask + 1) * sizeof(uint32_t))
     clear_group(groups, NONE)
     clear_group(groups, OTHER)
@@ -238,7 +239,9 @@ cdef inline int add_key(
     return <int> group
 
 
-cdef inline bint is_key(const Groups *groups, const Key *key, const char *text, uint32_t size, uint64_t hash) noexcept nogil:
+cdef inline bint is_key(
+    const Groups *groups, const Key *key, const char *text, uint32_t size, uint64_t hash,
+) noexcept nogil:
     return key.hash == hash and (
         groups.name_bytes > 0 or (key.size == size and memcmp(groups.text + key.text, text, size) == 0))
 

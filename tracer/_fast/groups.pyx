@@ -4,7 +4,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from tracer._fast.sketch cimport BIN_COUNT, Bins, Sketch, bin_of, merge
+from tracer._fast.sketch cimport BIN_COUNT, Bins, Sketch, bin_of, give_window, merge
 
 
 cdef uint32_t rank(Groups *groups, uint32_t keep, uint32_t *surplus) noexcept nogil:
@@ -27,7 +27,7 @@ cdef uint32_t rank(Groups *groups, uint32_t keep, uint32_t *surplus) noexcept no
 
 cdef inline void fold(Groups *groups, uint32_t group, Counts *sum) noexcept nogil:
     """Merge a group into `other`, whose window is full: no memory is needed. Its counts are added to `sum`."""
-    cdef const Sketch *sketch = &groups.sketches[group]
+    cdef Sketch *sketch = &groups.sketches[group]
     cdef const uint32_t *cells = groups.bins.data + sketch.window
     cdef uint32_t *into = groups.bins.data + groups.sketches[OTHER].window + sketch.low
     cdef uint32_t i
@@ -39,6 +39,7 @@ cdef inline void fold(Groups *groups, uint32_t group, Counts *sum) noexcept nogi
             into[i] += cells[i]
     else:
         merge(&groups.bins, &groups.sketches[OTHER], &groups.bins, sketch)
+    give_window(&groups.bins, sketch)
 
 
 cdef void keep_best_half(Groups *groups) noexcept nogil:
@@ -139,6 +140,7 @@ cdef int collect_bins(Groups *groups) noexcept nogil:
     bins.data = spare
     bins.capacity = capacity
     bins.used = used
+    memset(bins.unused, 0, sizeof(bins.unused))
     return 0
 
 
@@ -159,7 +161,7 @@ cdef int compact(Groups *groups) noexcept nogil:
         keep_best_half(groups)
     index_keys(groups)
     groups.full = False
-    if text_full:
+    if text_full or groups.text_used // 2 > groups.text_live:  # or sooner: less memory, more of it in caches
         failed |= collect_text(groups)
     if bins_full:
         failed |= collect_bins(groups)

@@ -21,17 +21,19 @@ cdef enum:
     BIN_COUNT = 1920  # a bin for every uint64_t
     FULL_WINDOW = 2048  # the window that holds them all
     LEAST_WINDOW = 8
+    WINDOW_SIZES = 9
 
 
 cdef struct Bins:
-    # Memory for the windows of many sketches: first `singles`, a bin for each sketch that has no more, then windows,
-    # handed out from the front. What a sketch outgrows is wasted until the windows are moved to `spare`, and the two
-    # are swapped. In numbers, not bytes.
+    # Memory for the windows of many sketches: first a bin for each sketch that has no more, then windows, handed out
+    # from the front. One that is given back serves another sketch that needs its size, until all that are wanted are
+    # moved to `spare`, and the two swapped. In numbers, not bytes.
     uint32_t *data
     uint32_t *spare
     uint32_t used
     uint32_t capacity
     uint32_t spare_capacity
+    uint32_t unused[WINDOW_SIZES]  # by size, the first window given back, which begins with where the next one is
 
 
 cdef struct Sketch:
@@ -61,6 +63,7 @@ cdef inline void free_bins(Bins *bins) noexcept nogil:
 
 
 cdef int reserve_bins(Bins *bins, uint32_t size) noexcept nogil
+cdef void give_window(Bins *bins, const Sketch *sketch) noexcept nogil
 cdef int widen(Bins *bins, Sketch *sketch, uint32_t low, uint32_t high) noexcept nogil
 cdef int add_slowly(Bins *bins, Sketch *sketch, uint32_t bin, uint32_t count) noexcept nogil
 cdef int merge(Bins *into_bins, Sketch *into, const Bins *bins, const Sketch *sketch) noexcept nogil

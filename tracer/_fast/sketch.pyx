@@ -22,9 +22,35 @@ cdef int reserve_bins(Bins *bins, uint32_t size) noexcept nogil:
     return 0
 
 
+cdef inline uint32_t *unused_of(Bins *bins, uint32_t size) noexcept nogil:
+    return &bins.unused[leading_zeros(LEAST_WINDOW) - leading_zeros(size)]
+
+
+cdef void give_window(Bins *bins, const Sketch *sketch) noexcept nogil:
+    """Let others have the window of a sketch that is not used any more."""
+    cdef uint32_t *unused
+    if sketch.size > 1:
+        unused = unused_of(bins, sketch.size)
+        bins.data[sketch.window] = unused[0]
+        unused[0] = sketch.window
+
+
+cdef int take_window(Bins *bins, uint32_t size, uint32_t *window) noexcept nogil:
+    """Find an empty window; -1 when memory is out."""
+    cdef uint32_t *unused = unused_of(bins, size)
+    if unused[0] == 0:
+        window[0] = bins.used
+        return reserve_bins(bins, size)
+    window[0] = unused[0]
+    unused[0] = bins.data[window[0]]
+    memset(bins.data + window[0], 0, size * sizeof(uint32_t))
+    return 0
+
+
 cdef int widen(Bins *bins, Sketch *sketch, uint32_t low, uint32_t high) noexcept nogil:
     """Make the window of a sketch hold the bins low to high, and what it held; -1 when memory is out."""
     cdef uint32_t size = LEAST_WINDOW
+    cdef uint32_t window
     cdef bint down = sketch.size > 0 and low < sketch.low
     if sketch.size > 0:
         low = min(low, <uint32_t> sketch.low)
@@ -33,12 +59,14 @@ cdef int widen(Bins *bins, Sketch *sketch, uint32_t low, uint32_t high) noexcept
         size *= 2
     if down:  # room below, where it was needed
         low = high + 1 - size if high + 1 > size else 0
-    if reserve_bins(bins, size) < 0:
+    if low + size > BIN_COUNT:  # nothing is above
+        low = BIN_COUNT - size if size < BIN_COUNT else 0
+    if take_window(bins, size, &window) < 0:
         return -1
     if sketch.size > 0:
-        memcpy(bins.data + bins.used - size + (sketch.low - low), bins.data + sketch.window,
-               sketch.size * sizeof(uint32_t))
-    sketch.window = bins.used - size
+        memcpy(bins.data + window + (sketch.low - low), bins.data + sketch.window, sketch.size * sizeof(uint32_t))
+        give_window(bins, sketch)
+    sketch.window = window
     sketch.low = <uint16_t> low
     sketch.size = <uint16_t> size
     return 0

@@ -27,9 +27,9 @@ class Statistics:
         read_calls: Iterable[str],
         write_calls: Iterable[str],
         *,
-        max_keys: int = 16384,
-        max_text: int = ...,
-        max_bins: int = ...,
+        max_keys: int = 8192,
+        max_text: int = 4194304,
+        max_bins: int = 1048576,
     ) -> Self: ...
     def consume(self, columns: Columns) -> None:
         """Count the rows of a batch.

@@ -9,11 +9,11 @@ from libc.string cimport memcmp, memset
 from tracer._fast.batch cimport Buffers, Columns, IN_COMM, IN_FILE, IN_SYSCALL, Pointers, bit
 from tracer._fast.dictionary cimport Dictionary, hash_bytes
 from tracer._fast.groups cimport (
-    Call, Counts, FIRST, Groups, MOST_KEYS, NONE, OTHER, add_call, add_counts, clear_counts, clear_groups, compact, find_key,
-    free_groups, group_of, groups_bytes, has_room, init_groups, rename_group,
+    Call, Counts, FIRST, Groups, MOST_KEYS, NONE, OTHER, add_call, add_counts, clear_counts, clear_groups, compact,
+    find_key, free_groups, group_of, groups_bytes, has_room, init_groups, rename_group,
 )
 from tracer._fast.sketch cimport (
-    BIN_COUNT, Bins, Sketch, add_to_bin, bin_of, free_bins, leading_zeros, merge, quantiles, widen,
+    BIN_COUNT, Bins, Sketch, bin_of, free_bins, leading_zeros, merge, quantiles, widen,
 )
 
 
@@ -124,12 +124,13 @@ cdef void fill_row(Row *row, const Counts *counts, const Bins *bins, const Sketc
 cdef tuple row_figures(const Row *row, str name, pid):
     """The arguments of `tracer.live.snapshot.Figures`."""
     cdef const Counts *counts = &row.counts
+    cdef uint64_t timed = counts.calls - counts.untimed
     cdef const uint64_t *values = row.quantiles
     cdef tuple sums = (name, pid, counts.calls, counts.errors, counts.read_bytes, counts.written_bytes,
-                       counts.calls - counts.untimed, counts.latency_ns)
-    if counts.calls == counts.untimed:
+                       timed, counts.latency_ns)
+    if timed == 0:
         return (*sums, None, None, None, None, None, None, None)
-    return (*sums, <double> counts.latency_ns / <double> (counts.calls - counts.untimed), counts.min_ns, counts.max_ns, values[0],
+    return (*sums, <double> counts.latency_ns / <double> timed, counts.min_ns, counts.max_ns, values[0],
             values[1], values[2], values[3])
 
 
@@ -230,7 +231,7 @@ cdef class Statistics:
     any method.
     """
 
-    def __cinit__(self, read_calls, write_calls, *, uint32_t max_keys=16384, uint32_t max_text=4 << 20,
+    def __cinit__(self, read_calls, write_calls, *, uint32_t max_keys=8192, uint32_t max_text=4 << 20,
                   uint32_t max_bins=1 << 20):
         cdef int table
         cdef bint failed = False
@@ -320,10 +321,10 @@ cdef class Statistics:
         is the arguments of `tracer.live.snapshot.Figures`.
         """
         cdef _Reading reading, sum_reading = _Reading(1)
-        cdef int table
+        cdef int table, _
         if not 1 <= most <= MOST_SHOWN:
             raise ValueError(f"1 to {MOST_SHOWN} rows are meant")
-        readings = [_Reading(most) for table in range(TABLES)]
+        readings = [_Reading(most) for _ in range(TABLES)]
         with self.lock:
             for table in range(TABLES):
                 reading = <_Reading> readings[table]
