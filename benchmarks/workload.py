@@ -163,8 +163,8 @@ class HeadlessFile(HeadlessLoop):
 
 class TuiLoop(Pipeline):
     covers = (
-        "raw events in: pairing, names, columns, then statistics, stream ring and trie updated, batches queued for "
-        "the recorder's thread. Not: making the events, the recorder's start, its last writes, and its close"
+        "raw events in: pairing, names, columns, batches queued for the view's thread and for the recorder's. Not: "
+        "making the events, the view's own work (see tui_parquet_loop_seen), the recorder's start, last writes and close"
     )
 
     def __init__(self, folder: Path, **options: Any) -> None:
@@ -182,8 +182,17 @@ class TuiLoop(Pipeline):
         self.fanout.start(self.recorder)
 
     def finish(self) -> None:
+        self.fanout.wait()
         self.fanout.stop()
         self.recorder.close(FOOTER)
+
+
+class TuiLoopSeen(TuiLoop):
+    covers = "as tui_parquet_loop, and the view is up to date: statistics, stream ring and trie updated on its thread"
+
+    def run(self) -> None:
+        self.feed()
+        self.fanout.wait()
 
 
 class TuiFile(TuiLoop):
@@ -200,6 +209,7 @@ class TuiFile(TuiLoop):
         self.feed()
         self.fanout.stop()
         self.recorder.close(FOOTER)
+        self.fanout.wait()
 
     def finish(self) -> None:
         pass
@@ -218,11 +228,13 @@ def new_recorder(path: Path) -> ParquetRecorder:
 headless_parquet_loop = HeadlessLoop
 headless_parquet_file = HeadlessFile
 tui_parquet_loop = TuiLoop
+tui_parquet_loop_seen = TuiLoopSeen
 tui_parquet_file = TuiFile
 
 PIPELINES: dict[str, type[Pipeline]] = {
     "headless_parquet_loop": HeadlessLoop,
     "tui_parquet_loop": TuiLoop,
+    "tui_parquet_loop_seen": TuiLoopSeen,
     "headless_parquet_file": HeadlessFile,
     "tui_parquet_file": TuiFile,
 }

@@ -448,18 +448,19 @@ class Watch:
         self._earlier_losses: Losses = {}
 
     def run(self) -> None:
-        """Until the session is over. A recording that runs then waits for `stop_recording`, which completes it.
+        """Until the session is over and the view has seen all of it.
 
-        A recording that fails (disk full, say) ends by itself; `stop_recording` tells why. Raises what the session
-        raises; nothing is left of a running recording then.
+        A recording that runs then waits for `stop_recording`, which completes it. One that fails (disk full, say) ends
+        by itself; `stop_recording` tells why. Raises what the session raises; nothing is left of a recording then.
         """
-        try:
-            for columns in self.session.columns():
-                with suppress(OutputError):
-                    self._fanout.consume(columns)
-        except BaseException:
-            self._fanout.abort()
-            raise
+        with self._fanout:
+            try:
+                for columns in self.session.columns():
+                    with suppress(OutputError):
+                        self._fanout.consume(columns)
+            except BaseException:
+                self._fanout.abort()
+                raise
 
     def start_recording(self, path: Path, *, force: bool = False) -> None:
         """Record what is handled from now on; rows are numbered from 0 again.

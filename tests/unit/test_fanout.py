@@ -1,6 +1,7 @@
 """The way to the view and to recordings, which start and stop while batches go by."""
 
 import platform
+import threading
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -53,8 +54,51 @@ def test_without_a_recording_batches_are_seen_and_released():
     handed = list(batches(3))
     for columns in handed:
         fanout.consume(columns)
+    fanout.wait()
     assert view.rows == sum(columns.rows for columns in handed) > 0
     assert all(map(is_released, handed))
+
+
+def test_leaving_waits_for_the_view():
+    class Slow(Seen):
+        def consume(self, columns: Columns) -> None:
+            gate.wait(10)
+            super().consume(columns)
+
+    gate = threading.Event()
+    view = Slow()
+    handed = list(batches(3))
+    with Fanout(view) as fanout:
+        for columns in handed:
+            fanout.consume(columns)
+        assert view.rows == 0
+        gate.set()
+    assert view.rows == sum(columns.rows for columns in handed)
+
+
+def test_what_the_view_raises_is_not_lost():
+    class Broken:
+        def consume(self, columns: Columns) -> None:
+            raise MemoryError
+
+    handed = list(batches(2))[:2]
+    with pytest.raises(MemoryError), Fanout(Broken()) as fanout:
+        fanout.consume(handed[0])
+        fanout.wait()
+        with pytest.raises(MemoryError):
+            fanout.consume(handed[1])
+    assert all(map(is_released, handed))
+
+
+def test_a_batch_is_given_back_when_the_last_holder_releases_it():
+    columns = next(batches(1))
+    assert columns.share() is columns
+    columns.release()
+    assert not is_released(columns)
+    columns.release()
+    assert is_released(columns)
+    with pytest.raises(ValueError, match="released"):
+        columns.share()
 
 
 def test_recordings_hold_what_went_by_between_start_and_stop(tmp_path):
@@ -111,6 +155,7 @@ def test_a_recording_that_fails_is_over_and_the_view_goes_on(tmp_path, monkeypat
             fanout.consume(columns)
         except OutputError:
             failures += 1
+    fanout.wait()
     assert failures == 1
     assert view.rows == sum(columns.rows for columns in handed)
     assert all(map(is_released, handed))

@@ -86,6 +86,7 @@ cdef class Columns:
     cdef readonly int64_t wall_offset_ns
     cdef Buffers buffers
     cdef list pool
+    cdef int holders
     cdef dict cached_arrays
     cdef dict cached_valid
     cdef dict cached_texts

@@ -47,5 +47,7 @@ class Columns:
     @property
     def texts(self) -> dict[str, tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]]:
         """By text column, copies of the distinct texts: offsets (one more than there are texts) and all their UTF-8."""
+    def share(self) -> Columns:
+        """The batch for one more holder, who releases it too. Raises ValueError after the last `release`."""
     def release(self) -> None:
-        """Give the memory back. Safe to call twice."""
+        """Give the memory back, once every holder has said so. What comes after that does nothing."""

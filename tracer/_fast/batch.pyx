@@ -162,8 +162,17 @@ cdef class Columns:
                 self.cached_texts[TEXTS[i]] = export_dictionary(&held.dictionaries[i])
         return self.cached_texts
 
+    def share(self) -> Columns:
+        """The batch for one more holder, who releases it too. Raises ValueError after the last `release`."""
+        self.held()
+        self.holders += 1
+        return self
+
     def release(self) -> None:
-        """Give the memory back. Safe to call twice."""
+        """Give the memory back, once every holder has said so. What comes after that does nothing."""
+        if self.holders:
+            self.holders -= 1
+            return
         buffers, self.buffers = self.buffers, None
         self.cached_arrays = self.cached_valid = self.cached_texts = None
         if buffers is not None and len(self.pool) < MOST_POOLED:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from tracer._fast import Columns
+
+QUEUED_BATCHES = 3
+"""Batches that may wait for the view; then `consume` waits too."""
 
 
 class View(Protocol):
@@ -28,27 +33,53 @@ class Recorder(Protocol):
 class Fanout:
     """Hands every batch to a view, and to a recorder between `start` and `stop`, as often as they come.
 
-    `consume` is called by the tracing thread, the others by any.
+    The view looks at batches on a thread of its own, so that whoever drains the kernel's ring doesn't wait for it.
+    `consume` is called by one thread, the others by any. Leaving the context waits until the view has seen everything.
     """
 
     def __init__(self, view: View) -> None:
         self._view = view
         self._recorder: Recorder | None = None
         self._lock = threading.Lock()
+        self._failure: BaseException | None = None
+        self._queue: queue.Queue[Columns | None] = queue.Queue(QUEUED_BATCHES)
+        self._thread = threading.Thread(target=self._look, name="tracer-view", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if self._failure is not None and error is None:
+            raise self._failure
 
     def consume(self, columns: Columns) -> None:
-        """Show a batch, and record or release it. Raises OutputError once if the recording failed: it is over then."""
+        """Hand a batch on. It is released when all have seen it.
+
+        Raises OutputError once if the recording failed: it is over then; and what the view raised.
+        """
+        if self._failure is not None:
+            columns.release()
+            raise self._failure
         with self._lock:
-            self._view.consume(columns)
-            if self._recorder is None:
-                columns.release()
-                return
+            self._queue.put(columns.share())
             try:
-                self._recorder.write(columns)
+                if self._recorder is not None:
+                    self._recorder.write(columns.share())
             except BaseException:
                 columns.release()
                 self._abort()
                 raise
+            finally:
+                columns.release()
+
+    def wait(self) -> None:
+        """Until the view has seen all batches so far."""
+        self._queue.join()
 
     def start(self, recorder: Recorder) -> None:
         """Record from the next batch on. Raises RuntimeError, and ends the new recorder, if there is one already."""
@@ -72,3 +103,16 @@ class Fanout:
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             recorder.abort()
+
+    def _look(self) -> None:
+        while (columns := self._queue.get()) is not None:
+            try:
+                if self._failure is None:
+                    self._view.consume(columns)
+            except BaseException as failure:
+                self._failure = failure
+            finally:
+                columns.release()
+                del columns
+                self._queue.task_done()
+        self._queue.task_done()
