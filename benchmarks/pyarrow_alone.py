@@ -13,16 +13,7 @@ from workload import Pipeline
 from tracer import schema
 from tracer._fast import Columns
 from tracer.batch import record_batch
-from tracer.sinks import recorder
-
-WRITER_OPTIONS: dict[str, Any] = getattr(recorder, "WRITER_OPTIONS", None) or {
-    "compression": "zstd",
-    "compression_level": recorder.ZSTD_LEVEL,
-    "use_dictionary": recorder.TEXT_COLUMNS,
-    "column_encoding": recorder.DELTA_COLUMNS,
-    "store_schema": True,
-}
-"""What the recorder tells pyarrow of codec and encodings."""
+from tracer.sinks.recorder import WRITER_OPTIONS
 
 
 class PyArrowAlone(Pipeline):
@@ -45,7 +36,7 @@ class PyArrowAlone(Pipeline):
         self.feed()
 
     def consume(self, columns: Columns) -> None:
-        self.batches.append(record_batch(columns, 0))
+        self.batches.append(record_batch(columns))
         self.held.append(columns)
 
     def run(self) -> None:

@@ -164,7 +164,7 @@ class HeadlessFile(HeadlessLoop):
 class TuiLoop(Pipeline):
     covers = (
         "raw events in: pairing, names, columns, batches queued for the view's thread and for the recorder's. Not: "
-        "making the events, the view's own work (see tui_parquet_loop_seen), the recorder's start, last writes and close"
+        "making the events, the view's work (see tui_parquet_loop_seen), the recorder's start, last writes and close"
     )
 
     def __init__(self, folder: Path, **options: Any) -> None:

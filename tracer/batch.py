@@ -8,44 +8,42 @@ import pyarrow as pa
 
 from tracer import schema
 from tracer._fast import Columns
+from tracer._fast.arrow import Exporter
 from tracer._fast.rowring import Rows
 
 
-def record_batch(columns: Columns | Rows, first_seq: int | None = None) -> pa.RecordBatch:
-    """The rows as an Arrow batch that shares the columns' memory.
+_EXPORTER = Exporter([column.name for column in schema.COLUMNS])
 
-    Rows are numbered from `first_seq`, or as in their session. The batch must not be used after `columns.release()`;
-    one of `Rows` always may.
+
+def record_batch(columns: Columns, first_seq: int | None = None) -> pa.RecordBatch:
+    """The rows as an Arrow batch that shares the columns' memory, which is not used again before the batch is gone.
+
+    Rows are numbered from `first_seq`, or as in their session. Raises ValueError if the columns have been released.
     """
-    numbers = _numbers(columns) if first_seq is None else np.arange(first_seq, first_seq + columns.rows)
-    arrays = [pa.array(numbers), *(_array(columns, column) for column in schema.COLUMNS[1:])]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema.SCHEMA)
+    first_seq = columns.first_seq if first_seq is None else first_seq
+    # Arrow's public way in, __arrow_c_array__, would import the schema anew for each batch.
+    return pa.RecordBatch._import_from_c(_EXPORTER.export(columns, first_seq), schema.SCHEMA)
 
 
-def _numbers(columns: Columns | Rows) -> npt.NDArray[np.int64]:
-    if isinstance(columns, Columns):
-        return np.arange(columns.first_seq, columns.first_seq + columns.rows)
-    return columns.arrays["seq"].view(np.int64)
+def batch_of_rows(rows: Rows) -> pa.RecordBatch:
+    """Rows of a ring as an Arrow batch that shares their memory; they are numbered as in their session."""
+    return pa.RecordBatch.from_arrays([_array(rows, column) for column in schema.COLUMNS], schema=schema.SCHEMA)
 
 
-def _array(columns: Columns | Rows, column: schema.Column) -> pa.Array:
-    name, rows = column.name, columns.rows
+def _array(rows: Rows, column: schema.Column) -> pa.Array:
+    name, count = column.name, rows.rows
     if name == "time":
-        micros = (columns.arrays["time_ns"] + columns.wall_offset_ns) // 1000
-        return _fixed(column.type, rows, None, micros)
+        return _fixed(column.type, count, None, (rows.arrays["time_ns"] + rows.wall_offset_ns) // 1000)
     if name == "restarts":
-        return pa.array(np.zeros(rows, np.int32))
-    if name == "filter_epoch" and isinstance(columns, Columns):
-        return pa.array(np.full(rows, columns.filter_epoch, np.int32))
-    valid = columns.valid.get(name)
+        return pa.array(np.zeros(count, np.int32))
+    valid = rows.valid.get(name)
     if column.nullable and valid is None:
-        return pa.nulls(rows, column.type)
+        return pa.nulls(count, column.type)
     if column.type != schema.TEXT:
-        return _fixed(column.type, rows, valid, columns.arrays[name])
-    offsets, data = columns.texts[name]
+        return _fixed(column.type, count, valid, rows.arrays[name])
+    offsets, data = rows.texts[name]
     texts = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
-    codes = _fixed(pa.int32(), rows, valid, columns.arrays[name])
-    return pa.DictionaryArray.from_arrays(codes, texts, safe=False)
+    return pa.DictionaryArray.from_arrays(_fixed(pa.int32(), count, valid, rows.arrays[name]), texts, safe=False)
 
 
 def _fixed(

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tracer import schema, syscalls
 from tracer._fast import Columns
 from tracer._fast.rowring import RowRing, Rows
-from tracer.batch import record_batch
+from tracer.batch import batch_of_rows, record_batch
 from tracer.capture.generator import blocks
 from tracer.pipeline import Clock, new_engine
 
@@ -50,7 +50,7 @@ def batches(parts: Iterable[Any]) -> Iterator[Columns]:
 
 
 def rows_of(columns: Columns | Rows) -> list[dict[str, Any]]:
-    batch = record_batch(columns)
+    batch = record_batch(columns) if isinstance(columns, Columns) else batch_of_rows(columns)
     assert batch.schema == schema.SCHEMA
     batch.validate(full=True)
     rows: list[dict[str, Any]] = batch.set_column(1, "time", batch["time"].cast(pa.int64())).to_pylist()
@@ -213,10 +213,10 @@ def test_a_snapshot_has_each_text_once_and_only_those_of_its_rows() -> None:
     ring = RowRing(100)
     for columns in batches([call(b"/a") + call(b"/b"), call(b"/b") + call(b"/c"), call(b"/b") + call(b"/c")]):
         ring.consume(columns)
-    texts = record_batch(ring.snapshot())["file"].dictionary.to_pylist()
+    texts = batch_of_rows(ring.snapshot())["file"].dictionary.to_pylist()
     assert texts == ["/a", "/b", "/c"]
-    assert record_batch(ring.snapshot(3))["file"].dictionary.to_pylist() == ["/c", "/b"]
-    assert record_batch(ring.snapshot(1))["file"].dictionary.to_pylist() == ["/c"]
+    assert batch_of_rows(ring.snapshot(3))["file"].dictionary.to_pylist() == ["/c", "/b"]
+    assert batch_of_rows(ring.snapshot(1))["file"].dictionary.to_pylist() == ["/c"]
 
 
 def test_a_column_without_values() -> None:

@@ -72,6 +72,7 @@ cdef struct Pointers:
 cdef class Buffers:
     cdef readonly int capacity_rows
     cdef dict arrays
+    cdef int exports  # batches that Arrow has of it
     cdef Pointers at
     cdef Dictionary dictionaries[DICTIONARY_COUNT]
 
@@ -97,6 +98,14 @@ cdef class Columns:
 cdef inline uint8_t **bitmaps(Pointers *at) noexcept nogil:
     """The validity bitmaps, which end the struct, as an array of BITMAP_COUNT in the order of its fields."""
     return &at.has_gap_ns
+
+
+cdef inline bint any_bit(const uint8_t *bits, int count_bytes) noexcept nogil:
+    cdef int i
+    for i in range(count_bytes):
+        if bits[i]:
+            return True
+    return False
 
 
 cdef inline bint bit(const uint8_t *bits, int64_t row) noexcept nogil:

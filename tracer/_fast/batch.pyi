@@ -43,7 +43,7 @@ class Columns:
         """By column, one item a row: numbers, codes of `texts`, or for `is_error` 8 rows a byte."""
     @property
     def valid(self) -> dict[str, npt.NDArray[np.uint8] | None]:
-        """By column that may lack values, 8 rows a byte, lowest bit first, 1 where there is one; None: none is there."""
+        """By column that may lack values, 8 rows a byte, lowest bit first, 1 where there is one; None: none."""
     @property
     def texts(self) -> dict[str, tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]]:
         """By text column, copies of the distinct texts: offsets (one more than there are texts) and all their UTF-8."""

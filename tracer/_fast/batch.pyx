@@ -34,14 +34,6 @@ BITMAPS = tuple(name for name in NULLABLE if name not in SAME_VALIDITY)  # in th
 TEXTS = ("comm", "syscall", "family", "error", "file", "file_source", "old_file", "epoll_op")  # by the codes IN_...
 
 
-cdef inline bint any_bit(const uint8_t *bits, int count_bytes) noexcept nogil:
-    cdef int i
-    for i in range(count_bytes):
-        if bits[i]:
-            return True
-    return False
-
-
 cdef uintptr_t address(array) except 0:
     return array.ctypes.data
 
@@ -175,5 +167,5 @@ cdef class Columns:
             return
         buffers, self.buffers = self.buffers, None
         self.cached_arrays = self.cached_valid = self.cached_texts = None
-        if buffers is not None and len(self.pool) < MOST_POOLED:
+        if buffers is not None and (<Buffers> buffers).exports == 0 and len(self.pool) < MOST_POOLED:
             self.pool.append((buffers, self.rows))

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +28,15 @@ TEXT_COLUMNS = [column.name for column in schema.COLUMNS if column.type == schem
 DELTA_COLUMNS = {"seq": "DELTA_BINARY_PACKED", "time": "DELTA_BINARY_PACKED", "time_ns": "DELTA_BINARY_PACKED"}
 """Columns that only grow: deltas are a tenth of the size before compression, and cheaper to compress."""
 
+WRITER_OPTIONS: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": ZSTD_LEVEL,
+    "use_dictionary": TEXT_COLUMNS,
+    "column_encoding": DELTA_COLUMNS,
+    "store_schema": True,
+}
+"""What Arrow's writer is told of codec and encodings."""
+
 FOOTER_PREFIX = "tracer."
 
 
@@ -45,15 +55,7 @@ class ParquetRecorder:
         self._file = OutputFile(path, force=force)
         self._queue: queue.Queue[Columns | None] = queue.Queue(QUEUED_BATCHES)
         self._failure: OutputError | None = None
-        self._writer = pq.ParquetWriter(
-            self._file.stream,
-            schema.SCHEMA,
-            compression="zstd",
-            compression_level=ZSTD_LEVEL,
-            use_dictionary=TEXT_COLUMNS,
-            column_encoding=DELTA_COLUMNS,
-            store_schema=True,
-        )
+        self._writer = pq.ParquetWriter(self._file.stream, schema.SCHEMA, **WRITER_OPTIONS)
         self._thread = threading.Thread(target=self._run, name="tracer-writer", daemon=True)
         self._thread.start()
 
