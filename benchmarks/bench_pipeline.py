@@ -16,7 +16,7 @@ SIZES = (2_000, 1_000_000)
 def case(name: str, values: int | None = None, **options: Any) -> Case:
     """One of the four pipelines."""
     memory = "all" if name.endswith("file") else "thread"
-    return Case(partial(PIPELINES[name], **options), values, memory=memory, live=name.startswith("tui"))
+    return Case(partial(PIPELINES[name], **options), values, memory=memory)
 
 
 def cases() -> dict[str, Case]:

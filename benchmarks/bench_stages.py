@@ -11,13 +11,18 @@ from typing import Any
 from proc import FDS, Holder, task_exit
 from pyarrow_alone import WRITER_OPTIONS, PyArrowAlone
 from suite import Case, main
-from workload import EVERY_CALL, Pipeline, every_call_engine, new_view
+from workload import EVERY_CALL, Pipeline, calls_that, every_call_engine, new_view
 
 from tracer import syscalls
 from tracer._fast import Columns, FdCache, Pairer
 from tracer._fast.records import count_records
+from tracer._fast.rowring import RowRing
+from tracer._fast.trie import Trie
 from tracer.batch import record_batch
 from tracer.capture.generator import Block, blocks, pieces
+from tracer.live.statistics import LiveStatistics
+from tracer.live.view import FLAME_ORDER
+from tracer.syscalls import ByteClass
 
 CALLS = 10_000
 BATCH = 131_072
@@ -129,16 +134,13 @@ class Snapshotting(OnColumns):
         super().__init__(
             folder, "LiveView.snapshot, of one operation, after 10,000 more rows", self.snapshot, pairs=CALLS
         )
-        from tracer.live import Fanout
-
-        self.fanout = Fanout(self.view)
 
     def snapshot(self, _: Columns) -> None:
         self.view.snapshot()
 
     def prepare(self) -> None:
         super().prepare()
-        self.fanout.consume(self.batch)
+        self.view.consume(self.batch)
 
 
 def new_pairer(*, ask_proc: bool = False) -> Pairer:
@@ -149,9 +151,14 @@ def pairing(covers: str, **stream: Any) -> Callable[[Path], Feeding]:
     return lambda _: Feeding(f"Pairer.feed: {covers}", new_pairer().feed, **stream)
 
 
-def live(part: str, covers: str) -> Callable[[Path], OnColumns]:
-    """One part of the fan-out path; fails where that does not exist yet."""
-    return lambda folder: OnColumns(folder, covers, getattr(new_view(), part).consume, pairs=CALLS)
+def live(make: Callable[[], Any]) -> Case:
+    """One part of the view."""
+    covers = f"{make().__class__.__name__}.consume of a batch"
+    return Case(lambda folder: OnColumns(folder, covers, make().consume, pairs=CALLS), memory="thread")
+
+
+def new_statistics() -> LiveStatistics:
+    return LiveStatistics(calls_that(ByteClass.READ), calls_that(ByteClass.WRITE))
 
 
 def parquet(codec: str, level: int | None) -> Case:
@@ -203,7 +210,7 @@ CASES = {
             lambda folder, rows=rows: OnColumns(
                 folder,
                 "record_batch: a batch of columns as Arrow",
-                lambda columns: record_batch(columns, 0),
+                record_batch,
                 pairs=rows,
             ),
             loops=100 if rows == 2_000 else 4,
@@ -222,10 +229,10 @@ CASES = {
             ("zstd-9", "zstd", 9),
         )
     },
-    "statistics": Case(live("statistics", "Statistics.consume of a batch"), memory="thread", live=True),
-    "ring": Case(live("ring", "RowRing.consume of a batch"), memory="thread", live=True),
-    "trie": Case(live("trie", "Trie.consume of a batch"), memory="thread", live=True),
-    "snapshot": Case(Snapshotting, memory="thread", live=True),
+    "statistics": live(new_statistics),
+    "ring": live(RowRing),
+    "trie": live(lambda: Trie(FLAME_ORDER, "count")),
+    "snapshot": Case(Snapshotting, memory="thread"),
 }
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import functools
-import importlib.util
 import json
 import subprocess
 import sys
@@ -33,7 +32,7 @@ class Case:
     `values` are those of each process (None: the suite's), `loops` the runs of each value (0: as many as pyperf finds
     right, which is too many where making ready takes much longer than what is timed), `once`: one value in one process,
     no warm-up. `timer` runs the operation so many times and tells how long that took. `memory`: whose allocations are
-    counted, those of the calling thread or of all ("thread", "all"; None: nobody's). `live`: it needs tracer.live.
+    counted, those of the calling thread or of all ("thread", "all"; None: nobody's).
     """
 
     make: Callable[[Path], Operation]
@@ -42,7 +41,6 @@ class Case:
     once: bool = False
     timer: Callable[[Any, int], float] = timed
     memory: str | None = None
-    live: bool = False
 
     @property
     def all_threads(self) -> bool:
@@ -58,11 +56,6 @@ def main(suite: str, cases: dict[str, Case]) -> None:
     parser.add_argument("--list", action="store_true", help="print the names of the cases and end")
     options = runner.parse_args()
     chosen = {name: case for name, case in cases.items() if matches(name, options.only)}
-    if importlib.util.find_spec("tracer.live") is None:
-        missing = [name for name, case in chosen.items() if case.live]
-        if missing and not options.worker:
-            print(f"there is no tracer.live yet, so these are left out: {', '.join(missing)}", file=sys.stderr)
-        chosen = {name: case for name, case in chosen.items() if not case.live}
     if options.list or not chosen:
         print("\n".join(chosen or ["no case has such a name: --list tells them all"]))
         return

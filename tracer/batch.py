@@ -11,7 +11,6 @@ from tracer._fast import Columns
 from tracer._fast.arrow import Exporter
 from tracer._fast.rowring import Rows
 
-
 _EXPORTER = Exporter([column.name for column in schema.COLUMNS])
 
 

@@ -25,9 +25,12 @@ HOT = {
     "pairer": {"step", "on_enter", "on_exit", "end_call", "get_thread"},
     "names": {"bind", "name_files", "name_late", "name_paths", "set_path", "meant_file"},
     "effects": {"apply_effect"},
-    "fdcache": {"find_process", "get_process", "entry", "bind"},
+    "fdcache": {"find_process", "look_up", "bind"},
     "columns": {"append", "fill_result", "fill_file", "fill_numbers"},
-    "dictionary": {"add_text"},
+    "dictionary": {"add_text", "keep_text"},
+    "arrow": {"compute", "describe_column"},
+    "statistics": {"add_chunk", "find_place"},
+    "rowring": {"add", "copy_rows"},
 }
 """By module, functions that must be among those that are looked at."""
 
