@@ -54,6 +54,7 @@ cdef class Engine:
         data = <const char *> &block[0]
         if (<size_t> data + start) % 8:
             raise ValueError("the block is not aligned to 8 bytes")
+        self.builder.start_batch()
         with nogil:
             start = self.run(self.pairer, self.builder, data, start, size)
         if start < 0:
