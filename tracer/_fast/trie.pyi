@@ -1,26 +1,16 @@
 """A bounded tree of frames that rows add their weight to: the data of a flame graph."""
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple, Self, final
+from typing import Final, Self, final
 
 from tracer._fast.batch import Columns
+from tracer._fast.frames import OTHER as OTHER
+from tracer._fast.frames import Frame as Frame
 
 LEVELS: Final[tuple[str, ...]]
 """What frames can be made of."""
 METRICS: Final[tuple[str, ...]]
 """What a row can weigh."""
-OTHER: Final[str]
-"""The name of the frame for what is not told apart."""
-
-class Frame(NamedTuple):
-    """A node of a flame graph: what it and all below it weigh, and the children shown, by name.
-
-    The root has no name. The children may weigh less than the node.
-    """
-
-    name: str
-    value: int
-    children: tuple[Frame, ...]
 
 @final
 class Trie:

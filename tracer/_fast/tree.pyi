@@ -1,0 +1,1 @@
+"""A bounded tree of named nodes with weights. For Cython only."""
