@@ -1,6 +1,6 @@
 """One batch of rows in columns, and the memory it lies in (see tracer/schema.py for what the columns mean)."""
 
-from typing import Any, Final, Self, final
+from typing import Any, Final, Never, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ NULLABLE: Final[tuple[str, ...]]
 """Columns that may lack values: the keys of `Columns.valid`."""
 SAME_VALIDITY: Final[dict[str, str]]
 """Columns that are valid where another one is."""
+BITMAPS: Final[tuple[str, ...]]
+"""Columns that have a bitmap of their own, in the order in which they lie in memory."""
 TEXTS: Final[tuple[str, ...]]
 """The text columns: the keys of `Columns.texts`."""
 
@@ -37,7 +39,7 @@ class Columns:
     wall_offset_ns: int
     """Wall clock minus boot clock."""
 
-    def __init__(self) -> None: ...
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def arrays(self) -> dict[str, npt.NDArray[np.integer[Any]]]:
         """By column, one item a row: numbers, codes of `texts`, or for `is_error` 8 rows a byte."""

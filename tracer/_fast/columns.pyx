@@ -203,4 +203,3 @@ cdef class ColumnBuilder:
         if call.has_aux and op != EPOLL_DEL:
             at.epoll_events[row] = <int64_t> <uint32_t> call.aux[0]
             set_bit(at.has_epoll_events, row)
-

@@ -161,7 +161,9 @@ cdef void reread_paths(TextPool *pool, Call *call, const syscall_rule *rule, con
         set_path(pool, call, rule, 1, parts.text2, parts.paths.len2)
 
 
-cdef void set_path(TextPool *pool, Call *call, const syscall_rule *rule, int which, const char *text, uint32_t size) noexcept nogil:
+cdef void set_path(
+    TextPool *pool, Call *call, const syscall_rule *rule, int which, const char *text, uint32_t size,
+) noexcept nogil:
     """Fill file or old_file from one path argument: the last path is the file."""
     cdef uint8_t source = SOURCE_NONE
     cdef Text *name = meant_file(pool, call, rule, which, text, size, &source)

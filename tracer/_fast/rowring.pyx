@@ -24,7 +24,7 @@ cdef enum:
     FIRST_QUEUE_BYTES = 1 << 16
 
 Rows = NamedTuple("Rows", [("rows", int), ("wall_offset_ns", int), ("arrays", object), ("valid", object),
-                            ("texts", object)])
+                           ("texts", object)])
 
 # By column: bytes of an item (0: eight rows share one), the bitmap of its validity and its texts, or -1.
 cdef int item_bytes[COLUMNS]
@@ -488,4 +488,5 @@ cdef class RowRing:
                 place = places[COLUMNS + validity[i]]
                 valid[name] = np.frombuffer(memory, np.uint8, bits, place) \
                     if any_bit(<const uint8_t *> PyBytes_AS_STRING(memory) + place, 0, count) else None
-        return Rows(count, self.wall_offset_ns, MappingProxyType(arrays), MappingProxyType(valid), MappingProxyType(texts))
+        return Rows(count, self.wall_offset_ns, MappingProxyType(arrays), MappingProxyType(valid),
+                    MappingProxyType(texts))
