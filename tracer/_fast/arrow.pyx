@@ -6,10 +6,10 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
-from tracer._fast.batch cimport BITMAP_COUNT, Buffers, Columns, DICTIONARY_COUNT, Pointers, any_bit, bitmaps
+from tracer._fast.batch cimport Buffers, Columns, DICTIONARY_COUNT, Pointers, any_bit, bitmaps
 from tracer._fast.dictionary cimport Dictionary
 
-from tracer._fast.batch import BITMAPS, DTYPES, NULLABLE, SAME_VALIDITY, TEXTS
+from tracer._fast import batch
 
 
 cdef enum:
@@ -47,7 +47,7 @@ cdef struct Source:
 
 cdef struct Export:
     # all that Arrow is given of one batch, in one piece of memory
-    ArrowArray batch
+    ArrowArray whole
     const void *no_validity[1]
     ArrowArray *children[MOST_COLUMNS]
     ArrowArray columns[MOST_COLUMNS]
@@ -87,16 +87,16 @@ cdef class Exporter:
     cdef int count
 
     def __cinit__(self, names):
-        values, bitmap_names, texts = list(DTYPES), list(BITMAPS), list(TEXTS)
+        values, bitmap_names, texts = list(batch.DTYPES), list(batch.BITMAPS), list(batch.TEXTS)
         self.count = len(names)
         if self.count > MOST_COLUMNS:
             raise ValueError("too many columns")
         for i, name in enumerate(names):
-            if name not in DTYPES and name not in COMPUTED:
+            if name not in batch.DTYPES and name not in COMPUTED:
                 raise ValueError(f"no column is called {name!r}")
-            valid = SAME_VALIDITY.get(name, name)
+            valid = batch.SAME_VALIDITY.get(name, name)
             self.sources[i].values = COMPUTED[name] if name in COMPUTED else values.index(name)
-            self.sources[i].bitmap = bitmap_names.index(valid) if name in NULLABLE else ABSENT
+            self.sources[i].bitmap = bitmap_names.index(valid) if name in batch.NULLABLE else ABSENT
             self.sources[i].dictionary = texts.index(name) if name in texts else ABSENT
 
     def export(self, Columns columns not None, int64_t first_seq) -> int:
@@ -116,14 +116,14 @@ cdef class Exporter:
         buffers.exports += 1
         Py_INCREF(buffers)
         export.owner = <PyObject *> buffers
-        return <uintptr_t> &export.batch
+        return <uintptr_t> &export.whole
 
     cdef void describe(self, Export *export, Pointers *at, const Dictionary *dictionaries, int64_t rows) noexcept nogil:
         cdef int i
-        fill_array(&export.batch, rows, export.no_validity, 1, &release_batch)
-        export.batch.n_children = self.count
-        export.batch.children = export.children
-        export.batch.private_data = export
+        fill_array(&export.whole, rows, export.no_validity, 1, &release_batch)
+        export.whole.n_children = self.count
+        export.whole.children = export.children
+        export.whole.private_data = export
         for i in range(DICTIONARY_COUNT):
             export.text_buffers[i][1] = dictionaries[i].offsets
             export.text_buffers[i][2] = dictionaries[i].data
