@@ -53,7 +53,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pyperf
-from machine import Metadata, first_line, machine
+from machine import Metadata, first_line, forget_owner, machine
 
 from tracer import syscalls
 
@@ -448,6 +448,7 @@ def main() -> None:
             saved.extend(benchmarks(found, common))
     if options.output is not None:
         pyperf.BenchmarkSuite(saved).dump(str(options.output))
+        forget_owner(options.output)
     print("\n" + "\n".join(closing_lines(found)))
 
 

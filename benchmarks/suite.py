@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pyperf
-from machine import machine
+from machine import forget_owner, machine
 from workload import Operation, timed
 
 HERE = Path(__file__).parent
@@ -75,6 +75,7 @@ def main(suite: str, cases: dict[str, Case]) -> None:
         bench.update_metadata(environment() | notes[name])
     if options.output:
         pyperf.BenchmarkSuite(list(found.values())).dump(options.output, replace=True)
+        forget_owner(Path(options.output))
     print_table(list(found.values()))
 
 

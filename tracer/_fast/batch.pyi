@@ -13,8 +13,6 @@ SAME_VALIDITY: Final[dict[str, str]]
 """Columns that are valid where another one is."""
 BITMAPS: Final[tuple[str, ...]]
 """Columns that have a bitmap of their own, in the order in which they lie in memory."""
-BITMAPS: Final[tuple[str, ...]]
-"""Columns with a bitmap of their own, in the order of memory."""
 TEXTS: Final[tuple[str, ...]]
 """The text columns: the keys of `Columns.texts`."""
 
