@@ -146,7 +146,7 @@ def test_a_recording_that_fails_is_over_and_the_view_goes_on(tmp_path, monkeypat
     view = Seen()
     fanout = Fanout(view)
     recorder = ParquetRecorder(tmp_path / "a.parquet")
-    monkeypatch.setattr(recorder._writer, "write_batch", fail)
+    monkeypatch.setattr(pq.ParquetWriter, "write_batch", fail)
     fanout.start(recorder)
     failures = 0
     handed = list(batches(20))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,10 @@ WRITER_OPTIONS: dict[str, Any] = {
     "use_dictionary": TEXT_COLUMNS,
     "column_encoding": DELTA_COLUMNS,
     "store_schema": True,
+    "write_statistics": [column.name for column in schema.COLUMNS if column.type != schema.TEXT],
 }
-"""What Arrow's writer is told of codec and encodings."""
+"""What Arrow's writer is told of codec and encodings. Least and greatest values let readers pass over row groups; those
+of texts hardly ever would, and finding them took a fifth of all writing."""
 
 FOOTER_PREFIX = "tracer."
 
@@ -43,8 +45,10 @@ FOOTER_PREFIX = "tracer."
 class ParquetRecorder:
     """Writes column batches to one Parquet file, each as a row group; rows are numbered from 0.
 
-    `write` hands a batch to the writer thread and returns; it blocks while three are waiting. `close` writes the footer
-    keys, completes the file and gives it its name. `abort` leaves nothing behind.
+    `write` hands a batch to the writer's thread and returns; it blocks while three are waiting. That thread begins with
+    the second batch: a recording of one is written by `close`, which is quicker (a new thread finds all caches and
+    heaps cold: 2,000 rows took 4.1 ms, and take 2.9). `close` writes the footer keys, completes the file and gives it
+    its name. `abort` leaves nothing behind.
 
     Raises OutputError: at once if the file can't be made, at the next call if writing failed (disk full, say).
     """
@@ -55,9 +59,11 @@ class ParquetRecorder:
         self._file = OutputFile(path, force=force)
         self._queue: queue.Queue[Columns | None] = queue.Queue(QUEUED_BATCHES)
         self._failure: OutputError | None = None
+        self._footer: dict[str, str] | None = None
+        self._is_wanted = True
         self._writer = pq.ParquetWriter(self._file.stream, schema.SCHEMA, **WRITER_OPTIONS)
-        self._thread = threading.Thread(target=self._run, name="tracer-writer", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        self._is_ended = False
 
     @property
     def bytes_written(self) -> int:
@@ -69,46 +75,65 @@ class ParquetRecorder:
         """Queue a batch, which is released when it has been written (or dropped after a failure)."""
         if self._failure is not None:
             raise self._failure
+        if self._thread is None and not self._queue.empty():
+            self._thread = threading.Thread(target=self._run, name="tracer-writer", daemon=True)
+            self._thread.start()
         self._queue.put(columns)
 
     def close(self, footer: Mapping[str, str]) -> int:
         """Write what is queued and the footer keys (`tracer.` is put before each); the file's size in bytes."""
-        self._finish_thread()
-        if self._failure is not None:
-            self.abort()
-            raise self._failure
+        self._footer = {FOOTER_PREFIX + key: value for key, value in footer.items()}
+        self._finish()
         try:
-            self._writer.add_key_value_metadata({FOOTER_PREFIX + key: value for key, value in footer.items()})
-            self._writer.close()
+            if self._failure is not None:
+                raise self._failure
             return self._file.commit()
-        except OSError as error:
+        except OutputError:
             self.abort()
-            raise write_error(self.path, error) from error
+            raise
 
     def abort(self) -> None:
         """Stop and remove the temporary file. Safe to call twice, and after `close`."""
-        self._finish_thread()
-        with suppress(OSError, ValueError, pa.ArrowException):
-            self._writer.close()
-        self._writer.is_open = False  # or its destructor would try once more, and print how that went
+        self._is_wanted = False
+        self._finish()
         self._file.abort()
 
-    def _finish_thread(self) -> None:
-        if self._thread.is_alive():
-            self._queue.put(None)
+    def _finish(self) -> None:
+        if self._is_ended:
+            return
+        self._is_ended = True
+        self._queue.put(None)
+        if self._thread is not None:
             self._thread.join()
+        else:
+            self._run()
+
+    # ---- on the writer's thread ----
 
     def _run(self) -> None:
         while (columns := self._queue.get()) is not None:
-            if self._failure is None:
-                self._write(columns)
+            if self._is_wanted and self._failure is None:
+                with self._noting_failure():
+                    self._writer.write_batch(record_batch(columns, self.rows), row_group_size=columns.rows)
+                    self.rows += columns.rows
             columns.release()
+        self._end_writer()
 
-    def _write(self, columns: Columns) -> None:
+    def _end_writer(self) -> None:
+        if self._failure is None and self._footer is not None:
+            with self._noting_failure():
+                self._writer.add_key_value_metadata(self._footer)
+                self._writer.close()
+        else:
+            with suppress(OSError, ValueError, pa.ArrowException):
+                self._writer.close()
+        self._writer.is_open = False  # or its destructor would try once more, and print how that went
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
         try:
-            self._writer.write_batch(record_batch(columns, self.rows), row_group_size=columns.rows)
-            self.rows += columns.rows
+            yield
         except OSError as error:
             self._failure = write_error(self.path, error)
-        except pa.ArrowException as error:
+        except Exception as error:
             self._failure = OutputError(f"writing {self.path} failed: {error}")
