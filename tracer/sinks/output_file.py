@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,11 +37,19 @@ class OutputFile:
         self._give_to_invoking_user()
 
     def _check_name(self) -> None:
-        if self.path.is_dir():
+        try:
+            mode = self.path.stat().st_mode
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ELOOP}:
+                raise
+            if not self.force and os.path.lexists(self.path):
+                raise _exists(self.path) from None  # a link to nothing
+            return
+        if stat.S_ISDIR(mode):
             raise OutputError(f"{self.path} is a folder", hint="give the name of a file")
-        if not self.force and os.path.lexists(self.path):
+        if not self.force:
             raise _exists(self.path)
-        if self.path.exists() and not self.path.is_file():
+        if not stat.S_ISREG(mode):
             raise OutputError(f"{self.path} is not a file that could be replaced", hint="give another name")
 
     def _give_to_invoking_user(self) -> None:

@@ -57,7 +57,8 @@ class ParquetRecorder:
         self.path = path
         self.rows = 0
         self._file = OutputFile(path, force=force)
-        self._queue: queue.Queue[Columns | None] = queue.Queue(QUEUED_BATCHES)
+        self._first: Columns | None = None
+        self._queue: queue.Queue[Columns | None] | None = None
         self._failure: OutputError | None = None
         self._footer: dict[str, str] | None = None
         self._is_wanted = True
@@ -75,9 +76,11 @@ class ParquetRecorder:
         """Queue a batch, which is released when it has been written (or dropped after a failure)."""
         if self._failure is not None:
             raise self._failure
-        if self._thread is None and not self._queue.empty():
-            self._thread = threading.Thread(target=self._run, name="tracer-writer", daemon=True)
-            self._thread.start()
+        if self._first is None and self._queue is None:
+            self._first = columns
+            return
+        if self._queue is None:
+            self._queue = self._start_thread()
         self._queue.put(columns)
 
     def close(self, footer: Mapping[str, str]) -> int:
@@ -98,26 +101,39 @@ class ParquetRecorder:
         self._finish()
         self._file.abort()
 
+    def _start_thread(self) -> queue.Queue[Columns | None]:
+        waiting: queue.Queue[Columns | None] = queue.Queue(QUEUED_BATCHES)
+        waiting.put(self._first)
+        self._first = None
+        self._thread = threading.Thread(target=self._run, args=[waiting], name="tracer-writer", daemon=True)
+        self._thread.start()
+        return waiting
+
     def _finish(self) -> None:
         if self._is_ended:
             return
         self._is_ended = True
-        self._queue.put(None)
-        if self._thread is not None:
+        if self._queue is not None and self._thread is not None:
+            self._queue.put(None)
             self._thread.join()
-        else:
-            self._run()
-
-    # ---- on the writer's thread ----
-
-    def _run(self) -> None:
-        while (columns := self._queue.get()) is not None:
-            if self._is_wanted and self._failure is None:
-                with self._noting_failure():
-                    self._writer.write_batch(record_batch(columns, self.rows), row_group_size=columns.rows)
-                    self.rows += columns.rows
-            columns.release()
+            return
+        if self._first is not None:
+            self._write(self._first)
         self._end_writer()
+
+    # ---- on the writer's thread, if there is one ----
+
+    def _run(self, waiting: queue.Queue[Columns | None]) -> None:
+        while (columns := waiting.get()) is not None:
+            self._write(columns)
+        self._end_writer()
+
+    def _write(self, columns: Columns) -> None:
+        if self._is_wanted and self._failure is None:
+            with self._noting_failure():
+                self._writer.write_batch(record_batch(columns, self.rows), row_group_size=columns.rows)
+                self.rows += columns.rows
+        columns.release()
 
     def _end_writer(self) -> None:
         if self._failure is None and self._footer is not None:
