@@ -11,7 +11,7 @@ from typing import Any
 from proc import FDS, Holder, task_exit
 from pyarrow_alone import WRITER_OPTIONS, PyArrowAlone
 from suite import Case, main
-from workload import EVERY_CALL, Pipeline, calls_that, every_call_engine, new_view
+from workload import EVERY_CALL, Pipeline, every_call_engine, new_view
 
 from tracer import syscalls
 from tracer._fast import Columns, FdCache, Pairer
@@ -22,7 +22,8 @@ from tracer.batch import record_batch
 from tracer.capture.generator import Block, blocks, pieces
 from tracer.live.statistics import LiveStatistics
 from tracer.live.view import FLAME_ORDER
-from tracer.syscalls import ByteClass
+from tracer.sinks.recorder import ParquetRecorder
+from tracer.syscalls import ByteClass, calls_moving
 
 CALLS = 10_000
 BATCH = 131_072
@@ -143,6 +144,25 @@ class Snapshotting(OnColumns):
         self.view.consume(self.batch)
 
 
+class Starting:
+    """A recorder's start; it is given up outside of the timer."""
+
+    covers = "ParquetRecorder made: temporary file, Arrow's writer; a thread begins with the second batch"
+    pairs = 1
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "started.parquet"
+
+    def prepare(self) -> None:
+        pass
+
+    def run(self) -> None:
+        self.recorder = ParquetRecorder(self.path, force=True)
+
+    def finish(self) -> None:
+        self.recorder.abort()
+
+
 def new_pairer(*, ask_proc: bool = False) -> Pairer:
     return Pairer(syscalls.rules(platform.machine(), EVERY_CALL), FdCache(), ask_proc=ask_proc)
 
@@ -158,7 +178,7 @@ def live(make: Callable[[], Any]) -> Case:
 
 
 def new_statistics() -> LiveStatistics:
-    return LiveStatistics(calls_that(ByteClass.READ), calls_that(ByteClass.WRITE))
+    return LiveStatistics(calls_moving(ByteClass.READ), calls_moving(ByteClass.WRITE))
 
 
 def parquet(codec: str, level: int | None) -> Case:
@@ -229,6 +249,7 @@ CASES = {
             ("zstd-9", "zstd", 9),
         )
     },
+    "recorder_start": Case(Starting, loops=50, memory="thread"),
     "statistics": live(new_statistics),
     "ring": live(RowRing),
     "trie": live(lambda: Trie(FLAME_ORDER, "count")),

@@ -57,7 +57,9 @@ def main(suite: str, cases: dict[str, Case]) -> None:
     options = runner.parse_args()
     chosen = {name: case for name, case in cases.items() if matches(name, options.only)}
     if options.list or not chosen:
-        print("\n".join(chosen or ["no case has such a name: --list tells them all"]))
+        print("\n".join(chosen))
+        if not chosen:
+            raise SystemExit("no case has such a name: --list tells them all")
         return
     options.inherit_environ = [*(options.inherit_environ or ()), "TMPDIR"]
     found: dict[str, pyperf.Benchmark] = {}

@@ -11,6 +11,7 @@ covers is its `covers`.
 
 from __future__ import annotations
 
+import itertools
 import platform
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from tracer.live.fanout import Fanout
 from tracer.live.view import LiveView
 from tracer.pipeline import BATCH_ROWS, BLOCK_BYTES, Clock, new_engine
 from tracer.sinks.recorder import ParquetRecorder
-from tracer.syscalls import ByteClass
+from tracer.syscalls import ByteClass, calls_moving
 
 EVERY_CALL = frozenset(rule.name for rule in syscalls.TABLE)
 FOOTER = {"schema_version": "1", "loss": "{}", "command": "benchmark"}
@@ -56,11 +57,6 @@ def timed(operation: Operation, loops: int) -> float:
     return total
 
 
-def calls_that(move: ByteClass) -> frozenset[str]:
-    """The syscalls whose bytes count as read, or as written."""
-    return frozenset(rule.name for rule in syscalls.TABLE if rule.byte_class == move)
-
-
 def every_call_engine(*, ask_proc: bool = False, capacity_rows: int = BATCH_ROWS) -> Engine:
     """An engine as a session makes it, with a row for every syscall."""
     machine = platform.machine()
@@ -89,6 +85,8 @@ class Pipeline:
             **{"mix": "DiverseAllTypes", "pairs": pairs, "block_bytes": block_bytes} | stream
         )
         self.blocks: list[Block] = []
+        self.first_engine = every_call_engine(capacity_rows=256)
+        self.first_calls = pieces("ReadHeavy", 100, block_bytes=65_536)
 
     def prepare(self) -> None:
         self.make_ready()
@@ -134,10 +132,25 @@ class HeadlessLoop(Pipeline):
     def prepare(self) -> None:
         super().prepare()
         self.start()
+        self.get_going()
 
     def start(self) -> None:
         self.recorder = new_recorder(self.path)
         self.consume = self.recorder.write  # type: ignore[method-assign]
+
+    def get_going(self) -> None:
+        """Two small batches before, so that the recorder's thread is there and waits for work, as in a long session."""
+        rows = 0
+        for blocks in itertools.islice(self.first_calls, 2):
+            for block in blocks:
+                self.first_engine.feed(block)
+            columns = self.first_engine.take()
+            rows += columns.rows
+            self.consume(columns)
+        deadline = time.monotonic() + 10
+        while self.recorder.rows < rows:
+            assert time.monotonic() < deadline, "the recorder doesn't write"
+            time.sleep(0.0002)
 
     def finish(self) -> None:
         self.recorder.close(FOOTER)
@@ -161,7 +174,7 @@ class HeadlessFile(HeadlessLoop):
         pass
 
 
-class TuiLoop(Pipeline):
+class TuiLoop(HeadlessLoop):
     covers = (
         "raw events in: pairing, names, columns, batches queued for the view's thread and for the recorder's. Not: "
         "making the events, the view's work (see tui_parquet_loop_seen), the recorder's start, last writes and close"
@@ -174,8 +187,9 @@ class TuiLoop(Pipeline):
         self.consume = self.fanout.consume  # type: ignore[method-assign]
 
     def prepare(self) -> None:
-        super().prepare()
+        Pipeline.prepare(self)
         self.start()
+        self.get_going()
 
     def start(self) -> None:
         self.recorder = new_recorder(self.path)
@@ -217,7 +231,7 @@ class TuiFile(TuiLoop):
 
 def new_view() -> LiveView:
     """What the dashboard looks at, empty."""
-    return LiveView(read_calls=calls_that(ByteClass.READ), write_calls=calls_that(ByteClass.WRITE))
+    return LiveView(calls_moving(ByteClass.READ), calls_moving(ByteClass.WRITE))
 
 
 def new_recorder(path: Path) -> ParquetRecorder:

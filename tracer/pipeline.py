@@ -453,14 +453,14 @@ class Watch:
         A recording that runs then waits for `stop_recording`, which completes it. One that fails (disk full, say) ends
         by itself; `stop_recording` tells why. Raises what the session raises; nothing is left of a recording then.
         """
-        with self._fanout:
-            try:
+        try:
+            with self._fanout:
                 for columns in self.session.columns():
                     with suppress(OutputError):
                         self._fanout.consume(columns)
-            except BaseException:
-                self._fanout.abort()
-                raise
+        except BaseException:
+            self._fanout.abort()
+            raise
 
     def start_recording(self, path: Path, *, force: bool = False) -> None:
         """Record what is handled from now on; rows are numbered from 0 again.

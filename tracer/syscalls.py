@@ -119,6 +119,11 @@ class ByteClass(IntEnum):
     TRANSFER = 3
 
 
+def calls_moving(way: ByteClass) -> frozenset[str]:
+    """Names of the calls whose bytes are read (READ) or written (WRITE); a transfer does both."""
+    return frozenset(call.name for call in TABLE if call.byte_class in {way, ByteClass.TRANSFER})
+
+
 class ByteRule(IntEnum):
     """enum tracer_byte_rule."""
 

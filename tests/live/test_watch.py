@@ -20,11 +20,7 @@ WANTED = frozenset({"openat", "read", "write", "close"})
 
 
 def new_view() -> LiveView:
-    reads, writes = (
-        {call.name for call in syscalls.TABLE if call.byte_class == byte_class}
-        for byte_class in (ByteClass.READ, ByteClass.WRITE)
-    )
-    return LiveView(reads, writes)
+    return LiveView(syscalls.calls_moving(ByteClass.READ), syscalls.calls_moving(ByteClass.WRITE))
 
 
 def steps(work: Path, count: int) -> list[str]:

@@ -164,6 +164,25 @@ def test_a_recording_that_fails_is_over_and_the_view_goes_on(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_recording_that_was_given_up_can_not_be_completed(tmp_path):
+    recorder = ParquetRecorder(tmp_path / "a.parquet")
+    for columns in batches(2):
+        recorder.write(columns)
+    recorder.abort()
+    with pytest.raises(OutputError, match="given up"):
+        recorder.close({})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_handed_on_after_the_end():
+    with Fanout(Seen()) as fanout:
+        pass
+    columns = next(batches(1))
+    with pytest.raises(RuntimeError):
+        fanout.consume(columns)
+    assert is_released(columns)
+
+
 def test_abort_leaves_nothing(tmp_path):
     fanout = Fanout(Seen())
     fanout.start(ParquetRecorder(tmp_path / "a.parquet"))

@@ -42,6 +42,7 @@ class Fanout:
         self._recorder: Recorder | None = None
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
+        self._is_over = False
         self._queue: queue.Queue[Columns | None] = queue.Queue(QUEUED_BATCHES)
         self._thread = threading.Thread(target=self._look, name="tracer-view", daemon=True)
         self._thread.start()
@@ -54,6 +55,7 @@ class Fanout:
     ) -> None:
         self._queue.put(None)
         self._thread.join()
+        self._is_over = True
         if self._failure is not None and error is None:
             raise self._failure
 
@@ -62,9 +64,9 @@ class Fanout:
 
         Raises OutputError once if the recording failed: it is over then; and what the view raised.
         """
-        if self._failure is not None:
+        if self._is_over or self._failure is not None:
             columns.release()
-            raise self._failure
+            raise self._failure or RuntimeError("nobody looks any more")
         with self._lock:
             self._queue.put(columns.share())
             try:

@@ -35,7 +35,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The groups of one kind. `rows`, `other` and `none` together are all calls, exactly."""
+    """The groups of one kind. `rows`, `other` and `none` together are all calls, exactly.
+
+    Once groups have been folded into `other`, a row tells at least what its group did: one that came back began anew.
+    """
 
     rows: tuple[Figures, ...]
     """The first ones: with the most latency in sum, and the most calls where that is equal."""

@@ -61,8 +61,11 @@ class ParquetRecorder:
         self._queue: queue.Queue[Columns | None] | None = None
         self._failure: OutputError | None = None
         self._footer: dict[str, str] | None = None
-        self._is_wanted = True
-        self._writer = pq.ParquetWriter(self._file.stream, schema.SCHEMA, **WRITER_OPTIONS)
+        try:
+            self._writer = pq.ParquetWriter(self._file.stream, schema.SCHEMA, **WRITER_OPTIONS)
+        except BaseException:
+            self._file.abort()
+            raise
         self._thread: threading.Thread | None = None
         self._is_ended = False
 
@@ -97,7 +100,8 @@ class ParquetRecorder:
 
     def abort(self) -> None:
         """Stop and remove the temporary file. Safe to call twice, and after `close`."""
-        self._is_wanted = False
+        if self._failure is None:
+            self._failure = OutputError(f"the recording {self.path} was given up")
         self._finish()
         self._file.abort()
 
@@ -129,7 +133,7 @@ class ParquetRecorder:
         self._end_writer()
 
     def _write(self, columns: Columns) -> None:
-        if self._is_wanted and self._failure is None:
+        if self._failure is None:
             with self._noting_failure():
                 self._writer.write_batch(record_batch(columns, self.rows), row_group_size=columns.rows)
                 self.rows += columns.rows
