@@ -60,7 +60,9 @@ class File(EngineAlone):
 
     def run(self) -> None:
         self.feed()
+        deadline = time.monotonic() + 60
         while self.turns > 1 and self.recorder.rows < self.handed:
+            assert time.monotonic() < deadline, "the recorder doesn't write"
             time.sleep(0.0002)
 
     def end(self) -> None:

@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Room -> the rooms it may import. A room is a module or a folder right under `tracer/`; itself goes without saying.
 
-The table is the design's, and `errors` besides for whoever answers to a user's words.
+The table is the design's, but for what has grown since: `errors` for whoever answers to a user's words, `batch`
+(columns to Arrow), and sinks that take columns and make Arrow of them where they write.
 """
 
 STDLIB_ONLY = {"syscalls", "data", "errors", "selection"}
