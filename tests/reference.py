@@ -281,7 +281,7 @@ class Reference:
         if call.rule.path_arg >= 0 or call.descriptor or fd is None or done.ret == EBADF:
             return call
         entry = process.table.get(fd)
-        if entry is None or call.rule.effect == wire.EFFECT_CLOSE:
+        if entry is None or call.rule.effect in (wire.EFFECT_CLOSE, wire.EFFECT_CLOSE_RANGE):
             return call
         asked = entry.known.source == "proc" and entry.bound_ns == done.time_ns
         return replace(call, descriptor=entry.known) if asked else call

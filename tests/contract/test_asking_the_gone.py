@@ -35,6 +35,12 @@ def read(pid: int, fd: int, tid: int = 0) -> bytes:
     return wire.encode(enter) + wire.encode(wire.Exit(syscall=NUMBERS["read"], ret=0, time_ns=2, **head))
 
 
+def close(pid: int, name: str, *args: int) -> bytes:
+    head = {"tgid": pid, "tid": pid}
+    enter = wire.Enter(syscall=NUMBERS[name], args=args, time_ns=1, **head)
+    return wire.encode(enter) + wire.encode(wire.Exit(syscall=NUMBERS[name], ret=0, time_ns=2, **head))
+
+
 def rows(engine: Engine, *blocks: bytes) -> list[tuple[str, str | None]]:
     """Comm and file of the rows."""
     block = b"".join(blocks)
@@ -62,6 +68,16 @@ def test_a_name_that_is_known_is_not_asked_for(child: subprocess.Popen[bytes]) -
     assert rows(engine, read(child.pid, 0))[0][1] == "/dev/null"
     assert engine.pairer.proc_asks == 2  # the descriptor's, and the thread's
     assert asks(engine, read(child.pid, 0), read(child.pid, 0)) == 0
+
+
+@pytest.mark.parametrize(("name", "args"), [("close", (0,)), ("close_range", (0, 9, 0))])
+def test_a_number_that_was_closed_is_not_asked_for(
+    child: subprocess.Popen[bytes], name: str, args: tuple[int, ...]
+) -> None:
+    """By the time that the stream is read the process may have opened another file under it, as `child` has."""
+    engine = new_engine()
+    assert rows(engine, close(child.pid, name, *args))[0][1] is None
+    assert engine.pairer.fd_cache.name(child.pid, 0) is None
 
 
 def test_a_process_that_lives_is_asked_again(child: subprocess.Popen[bytes]) -> None:

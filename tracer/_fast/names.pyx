@@ -6,8 +6,8 @@ from libc.stdlib cimport free, malloc
 
 from tracer._fast.calls cimport Call, PathSlot, argument, descriptor_argument, was_read
 from tracer._fast.events cimport (
-    TRACER_AUX_CWD_TEXT, TRACER_AUX_UTIMES, TRACER_CWD_FD, TRACER_EFFECT_CLOSE, TRACER_EMPTY_ALWAYS,
-    TRACER_EMPTY_AT_FLAG, TRACER_EMPTY_FSPICK, TRACER_EMPTY_MOVE_MOUNT, TRACER_EMPTY_NULL, TRACER_FROM_PROC,
+    TRACER_AUX_CWD_TEXT, TRACER_AUX_UTIMES, TRACER_CWD_FD, TRACER_EFFECT_CLOSE, TRACER_EFFECT_CLOSE_RANGE,
+    TRACER_EMPTY_ALWAYS, TRACER_EMPTY_AT_FLAG, TRACER_EMPTY_FSPICK, TRACER_EMPTY_MOVE_MOUNT, TRACER_EMPTY_NULL, TRACER_FROM_PROC,
     TRACER_PATH_NULL, TRACER_PATH_UNREADABLE, TRACER_RULE_LABEL, TRACER_RULE_OLD_IS_TEXT, name_body, syscall_rule,
 )
 from tracer._fast.fdcache cimport (
@@ -107,7 +107,7 @@ cdef class Names:
                 replace(&call.file, cut_path(self.fd_cache.texts, parts.text1, parts.paths.len1))
                 call.source = SOURCE_KERNEL
             return
-        if call.file != NULL or call.ret == ERRNO_BADF or rule.effect == TRACER_EFFECT_CLOSE:
+        if call.file != NULL or call.ret == ERRNO_BADF or closes_it(rule):
             return
         fd = descriptor_argument(call, rule)
         if fd < 0:
@@ -192,6 +192,11 @@ cdef Text *meant_file(TextPool *pool, Call *call, const syscall_rule *rule, int 
     slot.on_success = True
     source[0] = slot.directory_source
     return share(slot.directory)
+
+
+cdef bint closes_it(const syscall_rule *rule) noexcept nogil:
+    """Whether the descriptor of the call is closed when it returns: what /proc answers then is a later file's name."""
+    return rule.effect == TRACER_EFFECT_CLOSE or rule.effect == TRACER_EFFECT_CLOSE_RANGE
 
 
 cdef bint needs_directory(uint8_t status, const char *text, uint32_t size) noexcept nogil:
