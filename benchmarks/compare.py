@@ -22,7 +22,11 @@ def main() -> int:
     if len(files) != 2:
         print((__doc__ or "").partition("\n")[0], file=sys.stderr)
         return 2
-    before, after = (load(name) for name in files)
+    try:
+        before, after = (load(name) for name in files)
+    except (OSError, ValueError) as error:
+        print(f"{error}; results of pyperf are meant", file=sys.stderr)
+        return 2
     common = [name for name in before if name in after]
     if not common:
         print("no benchmark is in both", file=sys.stderr)
@@ -38,6 +42,7 @@ def main() -> int:
 
 
 def load(name: str) -> dict[str, pyperf.Benchmark]:
+    """The benchmarks of a file by name. Raises OSError, or ValueError if it is none of pyperf's."""
     return {bench.get_name(): bench for bench in pyperf.BenchmarkSuite.load(name)}
 
 

@@ -68,6 +68,15 @@ def test_results_are_kept_and_compared(tmp_path: Path) -> None:
     assert re.search(r"^headless_parquet_loop/2000 +bytes ", printed, re.MULTILINE)
 
 
+def test_what_is_no_result_is_told_in_a_line(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"benchmarks": 3}')
+    command = [sys.executable, str(TOP / "benchmarks" / "compare.py"), str(other), str(other)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "Traceback" not in done.stderr
+
+
 PIPELINES = (
     "headless_parquet_loop",
     "tui_parquet_loop",

@@ -71,9 +71,10 @@ class ParquetRecorder:
 
     @property
     def bytes_written(self) -> int:
-        """Size of the file so far."""
-        stream = self._file.stream
-        return 0 if stream.closed else stream.tell()
+        """Size of the file so far; 0 once it is closed."""
+        with suppress(ValueError):  # closed, perhaps this very moment
+            return self._file.stream.tell()
+        return 0
 
     def write(self, columns: Columns) -> None:
         """Queue a batch, which is released when it has been written (or dropped after a failure)."""
