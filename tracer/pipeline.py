@@ -33,6 +33,18 @@ from tracer.capture.target import FORWARDED, Command, Machine, Processes, Target
 from tracer.errors import DamagedFileError, OutputError
 from tracer.live.fanout import Fanout
 from tracer.live.view import LiveView
+from tracer.losses import (
+    MOST_WINDOWS,
+    UNDRAINED,
+    Entry,
+    Ledger,
+    Losses,
+    LossWatch,
+    dumped,
+    entries_for,
+    known,
+    read_entries,
+)
 from tracer.sinks.raw import RawWriter
 from tracer.sinks.recorder import ParquetRecorder
 
@@ -73,9 +85,6 @@ LEAVE_S = 2.0
 
 BUSY_BYTES = 1 << 20
 """A look that found more than this is followed by the next one at once."""
-
-Losses = dict[str, int | None]
-"""What is missing from a recording, by cause; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,9 @@ class Session(Protocol):
 
     def losses(self) -> Losses:
         """What is missing so far, by cause."""
+
+    def loss_entries(self) -> list[Entry]:
+        """The same in detail: by processor and time."""
 
 
 def new_engine(
@@ -222,7 +234,7 @@ class LiveSession:
         )
         self._source = KernelSource(syscalls.rules(machine, wanted), filters, ring_bytes)
         self._ring = Ring(self._source.ring_fd, self._source.ring_bytes)
-        self._losses: Losses = {}
+        self._losses = LossWatch(self._source.counters, self._engine.counters, self.clock.boot_ns, most=MOST_WINDOWS)
         self._boundary = Boundary()
         self.facts = session_facts(self.clock, target, wanted)
         self.raw = (
@@ -251,6 +263,7 @@ class LiveSession:
         try:
             yield from self._trace()
         finally:
+            self._losses.end()
             self._boundary.close()
 
     def _trace(self) -> Iterator[Columns]:
@@ -264,6 +277,7 @@ class LiveSession:
         while True:
             drained = self._ring.drain(block)
             yield from self._handle(block[:drained])
+            self._losses.look_if_due()
             if self._boundary.is_asked_for:
                 yield from self._take()
                 self._boundary.reach()
@@ -282,13 +296,14 @@ class LiveSession:
                 self._source.detach()
                 tracing = False
         yield from self._take()
-        undrained = {"undrained_bytes": self._ring.pending_bytes()}
-        self._losses = {**self._source.losses(), **undrained, **self._engine.counters()}
+        self._losses.look(self._ring.pending_bytes())
         if self.raw is not None:
-            self.raw.close({"loss": self._losses})
+            self.raw.close({"loss": self.losses(), "losses": dumped(self.loss_entries())})
 
     def _handle(self, records: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> Iterator[Columns]:
         used = 0
+        if len(records):
+            self._losses.handled(int(records[:8].view(np.uint64)[0]))  # a record begins with its time
         while used < len(records):
             used = self._engine.feed(records, used)
             if used < len(records):
@@ -312,11 +327,20 @@ class LiveSession:
         return self._engine.builder.first_seq + self._engine.builder.rows
 
     def losses(self) -> Losses:
-        """What is missing so far, by cause."""
-        return self._losses or self._read_losses()
+        """What is missing so far, by cause: as looked at a tenth of a second ago, or at the end."""
+        return self._losses.losses
 
-    def _read_losses(self) -> Losses:
-        return {**self._source.losses(), **self._engine.counters()}
+    def loss_entries(self) -> list[Entry]:
+        """The same in detail: by processor and time."""
+        return self._losses.ledger.entries()
+
+    def start_ledger(self) -> Ledger:
+        """Keep apart what is lost from now on. On the tracing thread, or after the end."""
+        return self._losses.start()
+
+    def stop_ledger(self, ledger: Ledger) -> None:
+        """Up to now. On the tracing thread, or after the end."""
+        self._losses.stop(ledger)
 
 
 class ReplaySession:
@@ -370,14 +394,13 @@ class ReplaySession:
         """What the recorder counted in the kernel, and what pairing counts now."""
         saved = self._reader.end.get("loss")
         saved = saved if isinstance(saved, dict) else {}
-        causes = (*LOSS_CAUSES, "program_skipped", "undrained_bytes")
-        kernel: Losses = {cause: _known(saved.get(cause)) for cause in causes}
+        causes = (*LOSS_CAUSES, "program_skipped", UNDRAINED)
+        kernel: Losses = {cause: known(saved.get(cause)) for cause in causes}
         return kernel | self._engine.counters()
 
-
-def _known(lost: object) -> int | None:
-    """A loss as a stream tells it; what is not a number is unknown."""
-    return lost if type(lost) is int and lost >= 0 else None
+    def loss_entries(self) -> list[Entry]:
+        """As the recorder kept them; without a window what it did not keep."""
+        return entries_for(self.losses(), read_entries(self._reader.end.get("losses")))
 
 
 FACTS = ("version", "host", "boot_id", "session", "started_at", "clock", "command", "selection", "mode")
@@ -402,7 +425,15 @@ def session_facts(clock: Clock, target: Target, wanted: frozenset[str]) -> dict[
 
 def footer(session: Session) -> dict[str, str]:
     """The footer keys of a finished recording, without their `tracer.` prefix."""
-    return session.facts | {"schema_version": str(schema.VERSION), "loss": json.dumps(session.losses())}
+    return session.facts | {
+        "schema_version": str(schema.VERSION),
+        **loss_keys(session.losses(), session.loss_entries()),
+    }
+
+
+def loss_keys(losses: Losses, entries: list[Entry]) -> dict[str, str]:
+    """The footer keys that tell what is missing."""
+    return {"loss": json.dumps(losses), "losses": json.dumps(dumped(entries), separators=(",", ":"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,7 +476,7 @@ class Watch:
         self._fanout = Fanout(view)
         self._recorder: ParquetRecorder | None = None
         self._started_s = 0.0
-        self._earlier_losses: Losses = {}
+        self._ledger: Ledger | None = None
 
     def run(self) -> None:
         """Until the session is over and the view has seen all of it.
@@ -474,35 +505,25 @@ class Watch:
         self._fanout.start(recorder)
         self._recorder = recorder
         self._started_s = time.monotonic()
-        self._earlier_losses = self.session.losses()
+        self._ledger = self.session.start_ledger()
 
     def stop_recording(self) -> Outcome:
         """Complete the recording: every row that was handled since its start is in it.
 
         Its losses are those since then. Raises OutputError, or RuntimeError if no recording runs.
         """
-        recorder = self._recorder
-        if recorder is None:
+        recorder, ledger = self._recorder, self._ledger
+        if recorder is None or ledger is None:
             raise RuntimeError("no recording runs")
         self._recorder = None
-        losses: list[Losses] = []
-        self.session.at_boundary(lambda: losses.append(self._pause()))
-        lost = losses_since(self._earlier_losses, losses[0])
-        size = recorder.close(footer(self.session) | {"loss": json.dumps(lost), "mode": "tui"})
+        self.session.at_boundary(lambda: self._pause(ledger))
+        lost = ledger.totals()
+        size = recorder.close(footer(self.session) | loss_keys(lost, ledger.entries()) | {"mode": "tui"})
         return Outcome(recorder.rows, size, time.monotonic() - self._started_s, lost)
 
-    def _pause(self) -> Losses:
+    def _pause(self, ledger: Ledger) -> None:
         self._fanout.stop()
-        return self.session.losses()
-
-
-def losses_since(earlier: Losses, now: Losses) -> Losses:
-    """What was lost between two looks; unknown where one of them is."""
-    lost: Losses = {}
-    for cause, count in now.items():
-        before = earlier.get(cause, 0)
-        lost[cause] = None if count is None or before is None else count - before
-    return lost
+        self.session.stop_ledger(ledger)
 
 
 def trace(

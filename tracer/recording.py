@@ -7,7 +7,6 @@ columns, too. Names that begin with a dot are parts still being written and are 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import tempfile
@@ -21,6 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tracer import losses
 from tracer.errors import DamagedFileError, MachineError, TracerError, UsageError
 from tracer.schema import COLUMNS, SCHEMA, VERSION
 
@@ -30,7 +30,32 @@ if TYPE_CHECKING:
 VIEW = "calls"
 """The name of the recording's rows in SQL."""
 
-Loss = dict[str, int | None]
+LOSSES_TABLE = "losses"
+"""What is missing from it, in SQL."""
+
+LOSSES_SCHEMA = pa.schema(
+    [
+        pa.field("cause", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("cpu", pa.int32()),
+        pa.field("from_time", pa.timestamp("us", tz="UTC")),
+        pa.field("to_time", pa.timestamp("us", tz="UTC")),
+        pa.field("from_ns", pa.int64()),
+        pa.field("to_ns", pa.int64()),
+        pa.field("lost", pa.int64()),
+    ]
+)
+"""Of `Recording.losses`; docs/schema.md explains the columns."""
+
+LOSSES_TIMES = ("from_time", "to_time")
+LOSSES_TYPES = [
+    (field.name, {"cause": "VARCHAR", "cpu": "INTEGER"}.get(field.name, "BIGINT")) for field in LOSSES_SCHEMA
+]
+"""How DuckDB is given the columns: times as microseconds."""
+
+LAST_US = 253_402_300_799_999_999
+"""The end of the year 9999: a clock that tells of later times was made up."""
+
+Loss = losses.Losses
 """Calls or names lost by cause; None where it is unknown how many."""
 
 PREFIX = "tracer."
@@ -92,6 +117,7 @@ class Recording:
             self._connection = stack.enter_context(_connect(_spill_folder(stack)))
             self._for_ibis = stack.enter_context(self._connection.cursor())
             self._create_view()
+            self._create_losses()
             self._resources = stack.pop_all()
             self._closed = False
 
@@ -120,7 +146,13 @@ class Recording:
     @property
     def loss(self) -> Loss | None:
         """What is missing, by cause; of a folder, the sum over its parts. None if no footer says anything about it."""
-        return _sum_losses([_parse_loss(part.metadata.get("loss")) for part in self._parts])
+        return _sum_losses([losses.parse_totals(part.metadata.get("loss")) for part in self._parts])
+
+    @cached_property
+    def losses(self) -> pa.Table:
+        """When what is missing was lost, by cause and processor, as `LOSSES_SCHEMA`; of a folder, that of all parts."""
+        columns = _loss_columns(self._parts)
+        return pa.table([pa.array(columns[f.name], f.type) for f in LOSSES_SCHEMA], schema=LOSSES_SCHEMA)
 
     @cached_property
     def table(self) -> ir.Table:
@@ -130,7 +162,7 @@ class Recording:
         return ibis.duckdb.from_connection(self._for_ibis).table(VIEW)
 
     def sql(self, query: str) -> pa.Table:
-        """Run DuckDB SQL; the recording is the view `calls`.
+        """Run DuckDB SQL; the recording is the view `calls`, what is missing from it the table `losses`.
 
         Raises UsageError if the query is wrong and DamagedFileError if the file can't be read.
         """
@@ -177,6 +209,16 @@ class Recording:
             self._connection.execute(f"CREATE VIEW {VIEW} AS {query}")
         except duckdb.Error as error:
             raise self._explain(error) from error
+
+    def _create_losses(self) -> None:
+        # Not from an Arrow table: making and scanning one imports pandas.
+        values = _loss_columns(self._parts)
+        columns = ", ".join(f"unnest(${i}::{kind}[]) AS {name}" for i, (name, kind) in enumerate(LOSSES_TYPES, 1))
+        times = ", ".join(f"make_timestamptz({name}) AS {name}" for name in LOSSES_TIMES)
+        self._connection.execute(
+            f"CREATE TABLE {LOSSES_TABLE} AS SELECT * REPLACE ({times}) FROM (SELECT {columns})",
+            [values[name] for name, _ in LOSSES_TYPES],
+        )
 
     def _source(self, name: str) -> str:
         """The pattern that makes DuckDB find this part and no other."""
@@ -296,17 +338,32 @@ def _partition(name: str) -> tuple[str, ...]:
     return tuple(unquote(value) for _, value in pairs)
 
 
-def _parse_loss(text: str | None) -> Loss | None:
-    """Losses as a footer has them; whatever is not a number is unknown, never 0."""
-    try:
-        causes = json.loads(text or "")
-    except (ValueError, RecursionError):
+def _loss_columns(parts: list[Part]) -> dict[str, list[str] | list[int | None]]:
+    """The values of `LOSSES_SCHEMA`; times as microseconds. A clock that can't be read gives none."""
+    pairs = [(entry, losses.wall_offset_ns(part.metadata.get("clock"))) for part in parts for entry in _entries(part)]
+    return {
+        # a lone surrogate, which JSON can hold, is no text
+        "cause": [entry.cause.encode(errors="backslashreplace").decode() for entry, _ in pairs],
+        "cpu": [entry.cpu for entry, _ in pairs],
+        "from_time": [_microseconds(entry.from_ns, offset_ns) for entry, offset_ns in pairs],
+        "to_time": [_microseconds(entry.to_ns, offset_ns) for entry, offset_ns in pairs],
+        "from_ns": [entry.from_ns for entry, _ in pairs],
+        "to_ns": [entry.to_ns for entry, _ in pairs],
+        "lost": [entry.lost for entry, _ in pairs],
+    }
+
+
+def _entries(part: Part) -> list[losses.Entry]:
+    totals, saved = losses.parse_totals(part.metadata.get("loss")), losses.parse_entries(part.metadata.get("losses"))
+    return losses.entries_for(totals, saved)
+
+
+def _microseconds(boot_ns: int | None, offset_ns: int | None) -> int | None:
+    """As the column `time` has it."""
+    if boot_ns is None or offset_ns is None:
         return None
-    return {cause: _known(number) for cause, number in causes.items()} if isinstance(causes, dict) else None
-
-
-def _known(number: object) -> int | None:
-    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None
+    time_us = (boot_ns + offset_ns) // 1000
+    return time_us if abs(time_us) <= LAST_US else None
 
 
 def _sum_losses(losses: list[Loss | None]) -> Loss | None:

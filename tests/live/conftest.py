@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -144,3 +145,54 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:  # a descriptor that was closed meanwhile
         return ""
+
+
+class Counted:
+    """The program that makes exactly as many getppid calls as it is told."""
+
+    def __init__(self, programs: Path) -> None:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([programs / "counted"], stdin=pipe, stdout=pipe)
+        self.calls = 0
+
+    def make(self, calls: int) -> None:
+        """Make so many calls, and wait until they have been made."""
+        self.calls += calls
+        self.process.stdin.write(f"{calls}\n".encode())
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == b"done\n"
+
+    def end(self) -> None:
+        """Let it end."""
+        self.process.communicate(timeout=SECONDS)
+
+
+@pytest.fixture
+def counted(programs: Path) -> Iterator[Counted]:
+    program = Counted(programs)
+    yield program
+    program.process.kill()
+    program.process.communicate()
+
+
+def records_of(rows: int, losses: dict[str, int | None]) -> int:
+    """Records the kernel side made or tried to make of calls that are two each and of which no name is sent."""
+    halves = sum(losses[cause] for cause in ("enter_without_exit", "exit_without_enter"))
+    return 2 * rows + losses["ring_full"] + halves + 2 * losses["mismatched"]
+
+
+def stop(tracer: subprocess.Popen[bytes]) -> None:
+    """SIGSTOP, and wait until it has stopped."""
+    tracer.send_signal(signal.SIGSTOP)
+    until(lambda: "T (stopped)" in Path(f"/proc/{tracer.pid}/status").read_text(), "the stop")
+
+
+def until_looked(tracer: subprocess.Popen[bytes], looks: int = 500) -> None:
+    """Waits until a tracer has looked at its ring so often: a look is followed by a sleep of a millisecond."""
+    begin = _sleeps(tracer)
+    until(lambda: _sleeps(tracer) >= begin + looks, "the looks")
+
+
+def _sleeps(tracer: subprocess.Popen[bytes]) -> int:
+    status = Path(f"/proc/{tracer.pid}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.MULTILINE)[1])

@@ -37,6 +37,7 @@ FOOTER_KEYS = {
     "selection",
     "mode",
     "loss",
+    "losses",
 }
 
 TRAPS = """

@@ -13,7 +13,7 @@ from tracer._fast import Columns
 from tracer.capture import generator
 from tracer.errors import OutputError
 from tracer.live.fanout import Fanout
-from tracer.pipeline import Clock, losses_since, new_engine
+from tracer.pipeline import Clock, new_engine
 from tracer.sinks.recorder import ParquetRecorder
 
 EVERYTHING = frozenset(call.name for call in syscalls.TABLE)
@@ -192,9 +192,3 @@ def test_abort_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
     fanout.start(ParquetRecorder(tmp_path / "a.parquet"))
     fanout.abort()
-
-
-def test_losses_of_a_part_of_a_session():
-    earlier = {"ring_full": 3, "mismatched": 1, "malformed": None}
-    now = {"ring_full": 10, "mismatched": 1, "malformed": 4, "program_skipped": None}
-    assert losses_since(earlier, now) == {"ring_full": 7, "mismatched": 0, "malformed": None, "program_skipped": None}

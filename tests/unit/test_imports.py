@@ -19,25 +19,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "selection": {"syscalls", "errors"},
     "_fast": set(),
     "rawformat": set(),
+    "losses": set(),
     "capture": {"syscalls", "errors", "_fast", "rawformat"},
     "schema": set(),
     "batch": {"schema", "_fast"},
     "sinks": {"schema", "errors", "rawformat", "batch", "_fast"},
     "live": {"schema", "_fast"},
-    "pipeline": {"syscalls", "errors", "selection", "_fast", "capture", "batch", "schema", "sinks", "live"},
+    "pipeline": {"syscalls", "errors", "selection", "_fast", "capture", "batch", "schema", "sinks", "live", "losses"},
     "diagnosis": {"syscalls", "errors", "capture"},
-    "recording": {"schema", "errors"},
-    "reports": {"recording", "schema", "errors"},
+    "recording": {"schema", "errors", "losses"},
+    "reports": {"recording", "schema", "errors", "losses"},
     "tui": {"live", "reports", "schema"},
-    "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording", "diagnosis"},
+    "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording", "diagnosis", "losses"},
 }
 """Room -> the rooms it may import. A room is a module or a folder right under `tracer/`; itself goes without saying.
 
-The table is the design's, but for what has grown since: `errors` for whoever answers to a user's words, `batch`
-(columns to Arrow), and sinks that take columns and make Arrow of them where they write.
+The table is the design's, but for what has grown since: `errors` for whoever answers to a user's words, `losses`
+(what is missing, and how files tell it), `batch` (columns to Arrow), and sinks that take columns and make Arrow of
+them where they write.
 """
 
-STDLIB_ONLY = {"syscalls", "data", "errors", "selection"}
+STDLIB_ONLY = {"syscalls", "data", "errors", "selection", "losses"}
 """Rooms that stand on nothing but the standard library."""
 
 CYTHON_IMPORT = re.compile(r"^[ \t]*(?:from|import|cimport)[ \t]+([\w.]+)(?:[ \t]+c?import[ \t]+(\w+))?", re.MULTILINE)

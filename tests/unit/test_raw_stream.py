@@ -18,6 +18,7 @@ from tracer.batch import record_batch
 from tracer.capture import generator
 from tracer.capture.raw import RawReader
 from tracer.errors import DamagedFileError, OutputError, UsageError
+from tracer.losses import Entry
 from tracer.pipeline import ReplaySession
 from tracer.sinks.raw import RawWriter
 
@@ -114,6 +115,24 @@ class TestRoundTrip:
         assert losses["program_skipped"] is None
         assert losses["map_full"] is None, "the stream does not say: unknown is never 0"
         assert losses["enter_without_exit"] == 0
+
+    def test_the_ledger_is_the_recorders(self, tmp_path):
+        kept = {"cause": "ring_full", "cpu": 1, "from_ns": 5, "to_ns": 9, "lost": 3}
+        wrong = {"cause": "mismatched", "cpu": None, "from_ns": 5, "to_ns": 9, "lost": 2}
+        with ReplaySession(write(tmp_path / "a", stream(10), end=END | {"losses": [kept, wrong]})) as session:
+            for columns in session.columns():
+                columns.release()
+            entries = session.loss_entries()
+        assert Entry("ring_full", 1, 5, 9, 3) in entries
+        assert Entry("program_skipped", None, None, None, None) in entries, "unknown, and nobody knows when"
+        assert not [entry for entry in entries if entry.cause == "mismatched"], "pairing counts none now"
+
+    @pytest.mark.parametrize("ledger", [7, "x", [7], [{}], [{"cause": "ring_full", "lost": 1, "from_ns": 3}]])
+    def test_a_ledger_that_is_none_leaves_the_totals(self, ledger, tmp_path):
+        with ReplaySession(write(tmp_path / "a", stream(10), end=END | {"losses": ledger})) as session:
+            for columns in session.columns():
+                columns.release()
+            assert Entry("ring_full", None, None, None, 3) in session.loss_entries()
 
     def test_selection_of_the_recording_holds(self, tmp_path):
         table, _ = rows(write(tmp_path / "a", stream(200), HEAD | {"selection": "close"}))

@@ -112,6 +112,8 @@ class KernelSource:
         bcc.lib.bpf_table_leaf_size.restype = ctypes.c_size_t
         bcc.lib.bpf_table_leaf_size.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         self._programs: dict[str, Any] = {}
+        self._losses_fd = self._map_fd("losses")
+        self._cpus = possible_cpus()
         try:
             self._load_programs()
             self._write("rules", rules, 24)
@@ -180,14 +182,21 @@ class KernelSource:
             if name.encode() in self._bpf.raw_tracepoint_fds:
                 self._bpf.detach_raw_tracepoint(name.encode())
 
-    def losses(self) -> dict[str, int | None]:
-        """What is missing, by cause, since the start; None for a counter that can't be read."""
-        counters = self._bpf["losses"]
-        found: dict[str, int | None] = {
-            cause: sum(counters[ctypes.c_int(index)]) for index, cause in enumerate(LOSS_CAUSES)
-        }
-        found["program_skipped"] = self._skipped()
+    def counters(self) -> dict[tuple[str, int | None], int | None]:
+        """What is missing since the start, by cause and processor; None for a counter that can't be read."""
+        found: dict[tuple[str, int | None], int | None] = {}
+        for index, cause in enumerate(LOSS_CAUSES):
+            counts = self._counts(index)
+            for place, cpu in enumerate(self._cpus):
+                found[cause, cpu] = None if counts is None else counts[place]
+        found["program_skipped", None] = self._skipped()
         return found
+
+    def _counts(self, index: int) -> list[int] | None:
+        """A counter on each possible processor."""
+        key, counts = ctypes.c_uint32(index), (ctypes.c_uint64 * len(self._cpus))()
+        failed = self._bcc.lib.bpf_lookup_elem(self._losses_fd, ctypes.byref(key), ctypes.byref(counts)) < 0
+        return None if failed else list(counts)
 
     def _skipped(self) -> int | None:
         """How often the kernel did not run a program because it was busy (bpf_prog_info.recursion_misses, Linux
@@ -212,6 +221,15 @@ def recursion_misses(lib: Any, program_fd: int) -> int | None:
         return None
     # struct bpf_prog_info of include/uapi/linux/bpf.h: run_time_ns at 192, run_cnt at 200, recursion_misses at 208
     return int(struct.unpack_from("=Q", info.raw, 208)[0])
+
+
+def possible_cpus() -> list[int]:
+    """Numbers of all processors that there can be: the kernel gives a per-CPU map's values in their order."""
+    numbers: list[int] = []
+    for span in Path("/sys/devices/system/cpu/possible").read_text().strip().split(","):
+        first, _, last = span.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
 
 
 def ring_size(wanted_bytes: int) -> int:

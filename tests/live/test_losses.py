@@ -1,0 +1,128 @@
+"""When something was lost: the ledger of real recordings whose ring was too small for a while."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import Cli, Counted, Start, records_of, stop, until, until_attached, until_looked
+from test_watch import new_view
+
+import tracer
+from tracer.pipeline import Filter, LiveSession, Processes, Watch
+
+AROUND = 100
+"""Calls of a burst that fits in the smallest ring."""
+TOO_MANY = 20_000
+
+LEAVING_OUT = """
+SELECT count(*) AS calls FROM calls WHERE NOT EXISTS (
+    SELECT 1 FROM losses
+    WHERE coalesce(from_ns, time_ns) <= time_ns + coalesce(latency_ns, 0) AND coalesce(to_ns, time_ns) >= time_ns
+)
+"""
+"""Calls in no window in which something was lost: the example of docs/schema.md."""
+
+
+def boot_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class TestLedger:
+    """A recorder that is stopped while more is done than its ring can hold, with complete bursts before and after."""
+
+    @pytest.fixture
+    def gap(self, counted: Counted, start: Start, work: Path) -> tuple[int, int]:
+        """Records it all, with the raw stream; two moments, on the boot clock, between which something was lost."""
+        pid = str(counted.process.pid)
+        recorder = start(
+            "record", "-o", "a.parquet", "--raw", "a.raw", "--buffer-size", "64K", "-e", "getppid", "-p", pid
+        )
+        until_attached(recorder)
+        counted.make(AROUND)
+        began = boot_ns()
+        until_looked(recorder)
+        stop(recorder)
+        counted.make(TOO_MANY)
+        recorder.send_signal(signal.SIGCONT)
+        until_looked(recorder)
+        ended = boot_ns()
+        counted.make(AROUND)
+        counted.end()
+        _, messages = recorder.communicate(timeout=30)
+        assert recorder.returncode == 0, messages
+        return began, ended
+
+    def test_windows_are_where_it_was_lost(self, gap: tuple[int, int], work: Path, counted: Counted) -> None:
+        began, ended = gap
+        with tracer.open(work / "a.parquet") as opened:
+            losses: list[dict[str, Any]] = opened.losses.to_pylist()
+            loss = opened.loss
+            rows = opened.rows
+            complete = opened.sql(LEAVING_OUT).to_pylist()
+            (times,) = opened.sql("SELECT min(time) AS first, max(time) AS last FROM calls").to_pylist()
+        assert records_of(rows, loss) == 2 * counted.calls
+        full = [entry for entry in losses if entry["cause"] == "ring_full"]
+        assert sum(entry["lost"] for entry in full) == loss["ring_full"] > TOO_MANY
+        assert len({entry["cpu"] for entry in full}) == len(full), "one window a processor"
+        for entry in losses:
+            assert began <= entry["from_ns"] < entry["to_ns"] <= ended
+            assert times["first"] < entry["from_time"] < entry["to_time"] < times["last"]
+        assert complete == [{"calls": 2 * AROUND}], "bursts around it are whole, and nothing else is outside"
+
+    def test_a_replay_tells_the_same(self, gap: tuple[int, int], work: Path, cli: Cli) -> None:
+        cli("replay", "a.raw", "-o", "b.parquet")
+        with tracer.open(work / "a.parquet") as live, tracer.open(work / "b.parquet") as again:
+            assert live.losses.num_rows > 0
+            assert again.losses.equals(live.losses)
+            assert again.loss == live.loss
+
+
+def test_a_recording_of_a_part_has_the_losses_of_that_part(counted: Counted, work: Path) -> None:
+    def too_much() -> None:
+        counted.make(TOO_MANY)
+
+    target = Processes([counted.process.pid])
+    with LiveSession(target, frozenset({"getppid"}), Filter(), ring_bytes=64 << 10, flush_s=0.05) as session:
+        watch = Watch(session, new_view())
+        tracing = threading.Thread(target=watch.run)
+        tracing.start()
+        session.at_boundary(lambda: None)  # it traces
+        session.at_boundary(too_much)  # on the tracing thread: nobody drains meanwhile
+        until(lambda: session.losses()["ring_full"], "the loss")
+        watch.start_recording(work / "whole.parquet")
+        counted.make(AROUND)
+        whole = watch.stop_recording()
+        began = boot_ns()
+        watch.start_recording(work / "lossy.parquet")
+        session.at_boundary(too_much)
+        lossy = watch.stop_recording()
+        ended = boot_ns()
+        counted.end()
+        tracing.join(30)
+        assert not tracing.is_alive()
+        totals, entries = session.losses(), session.loss_entries()
+    assert (whole.rows, whole.losses["ring_full"]) == (AROUND, 0)
+    assert lossy.losses["ring_full"] > TOO_MANY
+    assert totals["ring_full"] > lossy.losses["ring_full"]
+    assert sum(entry.lost or 0 for entry in entries if entry.cause == "ring_full") == totals["ring_full"]
+    with tracer.open(work / "whole.parquet") as opened:
+        assert "ring_full" not in opened.losses.column("cause").to_pylist()
+    with tracer.open(work / "lossy.parquet") as opened:
+        assert opened.loss == lossy.losses
+        windows = [entry for entry in opened.losses.to_pylist() if entry["cause"] == "ring_full"]
+    assert sum(entry["lost"] for entry in windows) == lossy.losses["ring_full"]
+    assert all(began <= entry["from_ns"] < entry["to_ns"] <= ended for entry in windows)
+
+
+def test_nothing_lost_is_an_empty_ledger(cli: Cli, work: Path) -> None:
+    cli("record", "-o", "a.parquet", "--", "true")
+    assert json.loads(pq.read_metadata(work / "a.parquet").metadata[b"tracer.losses"]) == []
+    with tracer.open(work / "a.parquet") as opened:
+        assert opened.losses.num_rows == 0
