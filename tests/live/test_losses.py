@@ -121,6 +121,44 @@ def test_a_recording_of_a_part_has_the_losses_of_that_part(counted: Counted, wor
     assert all(began <= entry["from_ns"] < entry["to_ns"] <= ended for entry in windows)
 
 
+class TestFailOnLoss:
+    def record(self, start: Start, counted: Counted, *options: str) -> tuple[int, str]:
+        """Record more calls than the ring holds; the status, and what is said."""
+        pid = str(counted.process.pid)
+        recorder = start("record", "-o", "a.parquet", "--buffer-size", "64K", "-e", "getppid", *options, "-p", pid)
+        until_attached(recorder)
+        stop(recorder)
+        counted.make(TOO_MANY)
+        recorder.send_signal(signal.SIGCONT)
+        counted.end()
+        _, messages = recorder.communicate(timeout=30)
+        return recorder.returncode, messages.decode()
+
+    def test_status_is_3_and_the_loss_is_named(self, start: Start, counted: Counted, cli: Cli, work: Path) -> None:
+        status, said = self.record(start, counted, "--fail-on-loss", "-c")
+        assert status == 3
+        with tracer.open(work / "a.parquet") as opened:
+            rows, loss = opened.rows, opened.loss
+        lost = f"{loss['ring_full']:,}"
+        assert f"tracer-cli: {rows:,} rows in " in said
+        assert f" s, of at least as many calls, lost: ring_full {lost}" in said
+        assert "  calls (at least)  " in said
+        shown = cli("summary", "a.parquet")
+        assert f"not everything was recorded, sums are at least: {lost} ring full" in shown.stderr
+        assert "  calls (at least)  " in shown.stdout
+        document = json.loads(cli("summary", "a.parquet", "--json").stdout)
+        assert document["at_least"] is True
+        assert document["loss"]["ring_full"] == loss["ring_full"]
+
+    def test_status_is_0_without_the_option(self, start: Start, counted: Counted) -> None:
+        status, said = self.record(start, counted, "-q")
+        assert (status, said) == (0, "")
+
+    @pytest.mark.parametrize("status", [0, 7])
+    def test_status_is_the_commands_if_nothing_was_lost(self, cli: Cli, status: int) -> None:
+        cli("record", "--fail-on-loss", "-o", "a.parquet", "--", "sh", "-c", f"exit {status}", status=status)
+
+
 def test_nothing_lost_is_an_empty_ledger(cli: Cli, work: Path) -> None:
     cli("record", "-o", "a.parquet", "--", "true")
     assert json.loads(pq.read_metadata(work / "a.parquet").metadata[b"tracer.losses"]) == []

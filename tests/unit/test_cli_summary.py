@@ -104,7 +104,7 @@ class TestTable:
 class TestJson:
     def test_shape(self, path):
         document = json.loads(run(path, "--json").stdout)
-        assert list(document) == ["file", "by", "rows", "totals", "loss"]
+        assert list(document) == ["file", "by", "at_least", "rows", "totals", "loss"]
         assert document["file"] == str(path)
         assert document["by"] == "syscall"
         assert document["loss"] == {"ring_full": 0, "path_unreadable": 0}
@@ -121,6 +121,7 @@ class TestJson:
         }
         assert document["totals"]["calls"] == 4
         assert document["totals"]["groups"] == 3
+        assert (document["at_least"], document["totals"]["at_least"]) == (False, False)
 
     def test_missing_values_are_null(self, path):
         document = json.loads(run(path, "--json", "--by", "file").stdout)
@@ -148,14 +149,37 @@ class TestLosses:
         loss = json.dumps({"ring_full": 1234, "map_full": 0, "path_unreadable": None, "\x1b[31m": 1})
         result = run(write_recording(tmp_path / "a.parquet", CALLS, loss=loss))
         assert result.stderr == (
-            "tracer-cli: not everything was recorded: 1,234 ring full, 1 \\x1b[31m, path unreadable unknown\n"
+            "tracer-cli: not everything was recorded, sums are at least: "
+            "1,234 ring full, 1 \\x1b[31m, path unreadable unknown\n"
         )
         assert "ring" not in result.stdout
 
     @pytest.mark.parametrize("loss", [None, "damaged"])
     def test_unknown(self, tmp_path, loss):
         result = run(write_recording(tmp_path / "a.parquet", CALLS, loss=loss))
-        assert result.stderr == "tracer-cli: the recording doesn't say what was lost\n"
+        assert result.stderr == "tracer-cli: the recording doesn't say what was lost, sums are at least\n"
+
+    @pytest.mark.parametrize(
+        ("loss", "by", "rows", "totals"),
+        [
+            ({"ring_full": 0}, "syscall", False, False),
+            ({"ring_full": 1}, "syscall", True, True),
+            ({"ring_full": None}, "process", True, True),
+            ({"of a newer tracer": 1}, "syscall", True, True),
+            ({"path_truncated": 1, "ring_full": 0}, "syscall", False, False),
+            ({"path_truncated": 1, "ring_full": 0}, "file", True, False),
+            ({"untracked_fds": None}, "file", True, False),
+            (None, "syscall", True, True),
+        ],
+    )
+    def test_sums_are_at_least_where_calls_may_be_missing(self, tmp_path, loss, by, rows, totals):
+        path = write_recording(tmp_path / "a.parquet", CALLS, loss=json.dumps(loss))
+        title = run(path, "--by", by).stdout.splitlines()[0]
+        for name in ("total", "calls", "errors", "bytes"):
+            assert (f" {name} (at least) " in title) == rows
+        assert "mean (" not in title
+        document = json.loads(run(path, "--by", by, "--json").stdout)
+        assert (document["at_least"], document["totals"]["at_least"]) == (rows, totals)
 
 
 class TestHostileNames:

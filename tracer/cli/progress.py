@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from tracer.cli.render import count, printable, size
-from tracer.pipeline import LiveSession, Losses, Outcome, ParquetRecorder
+from tracer.losses import Losses, lacks_calls
+from tracer.pipeline import LiveSession, Outcome, ParquetRecorder
 
 EVERY_S = 0.5
 
@@ -57,13 +58,14 @@ def total_lost(losses: Losses) -> int | None:
 
 def closing_line(path: Path, outcome: Outcome) -> str:
     """What a recording came to: rows, losses by cause, seconds, file and its size."""
-    lost = [
-        f"{cause} {'unknown' if value is None else count(value)}"
-        for cause, value in outcome.losses.items()
-        if value != 0
-    ]
     return (
-        f"tracer-cli: {count(outcome.rows)} rows in {outcome.seconds:.2f} s, "
-        f"{'nothing lost' if not lost else 'lost: ' + ', '.join(lost)}; "
+        f"tracer-cli: {count(outcome.rows)} rows in {outcome.seconds:.2f} s, {_lost(outcome.losses)}; "
         f"{printable(str(path))}, {size(outcome.size_bytes)}"
     )
+
+
+def _lost(losses: Losses) -> str:
+    causes = [f"{cause} {'unknown' if lost is None else count(lost)}" for cause, lost in losses.items() if lost != 0]
+    if not causes:
+        return "nothing lost"
+    return f"{'of at least as many calls, ' if lacks_calls(losses) else ''}lost: {', '.join(causes)}"

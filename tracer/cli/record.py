@@ -17,6 +17,7 @@ from tracer.cli.parameters import Duration, Size
 from tracer.cli.progress import Progress, closing_line
 from tracer.cli.stopping import Stopping
 from tracer.errors import UsageError
+from tracer.losses import is_complete
 from tracer.pipeline import (
     DEFAULT_RING_BYTES,
     Command,
@@ -34,6 +35,9 @@ from tracer.pipeline import (
     ring_size,
 )
 from tracer.pipeline import record as record_session
+
+LOSS_STATUS = 3
+"""Exit status of `--fail-on-loss`."""
 
 
 @click.command(
@@ -60,6 +64,7 @@ from tracer.pipeline import record as record_session
 @click.option("-d", "--duration", "duration_s", type=Duration(), help="Stop after this time: 10s, 500ms.")
 @click.option("--raw", type=click.Path(path_type=Path), help="Save the raw stream, too, for `tracer-cli replay`.")
 @click.option("--buffer-size", "ring_bytes", type=Size(), default=DEFAULT_RING_BYTES, help="The kernel's ring. [64M]")
+@click.option("--fail-on-loss", is_flag=True, help="Exit status 3 if anything was lost, or that is not known.")
 @click.option("-c", "--summary", "with_summary", is_flag=True, help="Print a summary on stderr at the end.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no closing line.")
 def record(
@@ -69,6 +74,7 @@ def record(
     raw: Path | None,
     ring_bytes: int,
     duration_s: float | None,
+    fail_on_loss: bool,
     with_summary: bool,
     quiet: bool,
     **choice: object,
@@ -100,7 +106,7 @@ def record(
         click.echo(closing_line(path, outcome), err=True)
     if with_summary:
         print_summary(path)
-    return stopping.exit_status
+    return LOSS_STATUS if fail_on_loss and not is_complete(outcome.losses) else stopping.exit_status
 
 
 def run(
@@ -196,4 +202,4 @@ def print_summary(path: Path) -> None:
     from tracer.reports.summary import summary
 
     with recording.open(path) as opened:
-        click.echo(report_table(summary(opened), sys.stderr), err=True, nl=False)
+        click.echo(report_table(summary(opened), opened.loss, sys.stderr), err=True, nl=False)

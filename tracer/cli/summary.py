@@ -12,11 +12,14 @@ import click
 
 from tracer import recording
 from tracer.cli.render import Heading, count, duration, percent, printable, size, table, write_out
+from tracer.losses import is_complete, lacks_calls
 from tracer.recording import Loss
 from tracer.reports.summary import GROUPS, ORDERS, SummaryResult, SummaryRow
 from tracer.reports.summary import summary as summarize
 
-NUMBERS = [Heading(title) for title in ("% time", "total", "mean", "p50", "p99", "calls", "errors", "bytes")]
+NUMBERS = ("% time", "total", "mean", "p50", "p99", "calls", "errors", "bytes")
+SUMS = frozenset({"total", "calls", "errors", "bytes"})
+"""Numbers that are too low where calls are missing."""
 
 
 @click.command("summary", short_help="Count a recording's calls by syscall, file, process or error.")
@@ -29,19 +32,26 @@ def summary(file: Path, by: str, sort: str, top: int | None, as_json: bool) -> N
     """Show calls, errors, times and bytes of the recording FILE: one Parquet file or a folder of them.
 
     Times are those from entering the kernel to leaving it. Calls that never return have none; means and percentiles
-    leave them out. p50 and p99 are exact.
+    leave them out. p50 and p99 are exact. Sums are marked `at least` if not everything was recorded.
     """
     with recording.open(file) as opened:
         result = summarize(opened, by, sort, top)
         loss = opened.loss
-    write_out(_json(file, result, loss) if as_json else report_table(result, sys.stdout))
-    _warn(loss)
+    write_out(_json(file, result, loss) if as_json else report_table(result, loss, sys.stdout))
+    _warn(loss, is_least(result, loss))
 
 
-def report_table(result: SummaryResult, stream: TextIO | None) -> str:
+def is_least(result: SummaryResult, loss: Loss | None) -> bool:
+    """Whether the sums of rows may be too low: calls are missing, or the names by which they are counted."""
+    return not is_complete(loss) if result.by == "file" else lacks_calls(loss)
+
+
+def report_table(result: SummaryResult, loss: Loss | None, stream: TextIO | None) -> str:
     """The summary as lines of text, styled if the stream shows styles."""
     *fixed, name = result.columns
-    headings = [*NUMBERS, *(Heading(column) for column in fixed), Heading(name, left=True)]
+    least = SUMS if is_least(result, loss) else ()
+    numbers = [Heading(f"{title} (at least)" if title in least else title) for title in NUMBERS]
+    headings = [*numbers, *(Heading(column) for column in fixed), Heading(name, left=True)]
     rows = [[*_numbers(row), *map(_label, result.columns, row.key)] for row in result.rows]
     totals = [*_numbers(result.totals), *("" for _ in fixed), _total_label(result)]
     return table(headings, rows, totals, stream)
@@ -68,22 +78,24 @@ def _json(file: Path, result: SummaryResult, loss: Loss | None) -> str:
     document = {
         "file": os.fsencode(file).decode(errors="backslashreplace"),
         "by": result.by,
+        "at_least": is_least(result, loss),
         "rows": rows,
-        "totals": result.totals.numbers() | {"groups": result.groups},
+        "totals": result.totals.numbers() | {"groups": result.groups, "at_least": lacks_calls(loss)},
         "loss": loss,
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
-def _warn(loss: Loss | None) -> None:
+def _warn(loss: Loss | None, is_least: bool) -> None:
     """One line on standard error if the recording is not known to be complete."""
+    least = ", sums are at least" if is_least else ""
     if loss is None:
-        click.echo("tracer-cli: the recording doesn't say what was lost", err=True)
+        click.echo(f"tracer-cli: the recording doesn't say what was lost{least}", err=True)
         return
     parts = [f"{count(number)} {_cause(cause)}" for cause, number in loss.items() if number]
     parts += [f"{_cause(cause)} unknown" for cause, number in loss.items() if number is None]
     if parts:
-        click.echo(f"tracer-cli: not everything was recorded: {', '.join(parts)}", err=True)
+        click.echo(f"tracer-cli: not everything was recorded{least}: {', '.join(parts)}", err=True)
 
 
 def _cause(cause: str) -> str:
