@@ -80,7 +80,9 @@ class TestRequest:
         assert is_one_line_with_a_hint(ended.stderr), ended.stderr
         assert not list(work.iterdir())
 
-    @pytest.mark.parametrize("options", [[], ["-a", "-p", "1"], ["-p", "-3"], ["-p", "x"], ["--"]])
+    @pytest.mark.parametrize(
+        "options", [[], ["-a", "-p", "1"], ["-p", "-3"], ["-p", str(1 << 32 | 1)], ["-p", "x"], ["--"]]
+    )
     def test_no_target_or_two(self, options: list[str], cli: Cli, work: Path) -> None:
         ended = cli("record", "-o", "a.parquet", *options, status=2)
         assert is_one_line_with_a_hint(ended.stderr), ended.stderr

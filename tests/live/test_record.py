@@ -309,12 +309,14 @@ class TestProcesses:
         calls = [(row["syscall"], row["ret"]) for row in rows_of(work / "a.parquet")]
         assert ("write", 6) in calls
 
-    def test_one_thread(self, start: Start, work: Path) -> None:
+    @pytest.mark.parametrize("with_its_process", [False, True])
+    def test_one_thread(self, with_its_process: bool, start: Start, work: Path) -> None:
         with subprocess.Popen(
             [sys.executable, "-c", TWO_THREADS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
             chosen, other = json.loads(process.stdout.readline())
-            tracer = start("record", "-o", "a.parquet", "-t", str(chosen))
+            options = ["-p", str(process.pid)] if with_its_process else []
+            tracer = start("record", "-o", "a.parquet", *options, "-t", str(chosen))
             until_attached(tracer)
             process.communicate("go\n", timeout=30)
         tracer.communicate(timeout=30)
