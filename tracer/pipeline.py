@@ -27,9 +27,11 @@ from tracer._fast import Columns, Engine
 from tracer._fast.ring import Ring
 from tracer.batch import record_batch
 from tracer.capture.kernel import DEFAULT_RING_BYTES, LOSS_CAUSES, Filter, KernelSource, cgroup_key, ring_size
+from tracer.capture.privileges import Capability, needed_afterwards
 from tracer.capture.privileges import check as check_privileges
+from tracer.capture.privileges import drop as drop_privileges
 from tracer.capture.raw import RawReader
-from tracer.capture.target import FORWARDED, Command, Machine, Processes, Target, process_of
+from tracer.capture.target import FORWARDED, Command, Machine, Processes, Target, User, process_of
 from tracer.errors import DamagedFileError, OutputError
 from tracer.live.fanout import Fanout
 from tracer.live.view import LiveView
@@ -52,6 +54,7 @@ __all__ = [
     # what those who record need of the stages, so that they need know no stage
     "DEFAULT_RING_BYTES",
     "FORWARDED",
+    "Capability",
     "Command",
     "Filter",
     "LiveSession",
@@ -63,9 +66,12 @@ __all__ = [
     "RawWriter",
     "ReplaySession",
     "Target",
+    "User",
     "Watch",
     "cgroup_key",
     "check_privileges",
+    "drop_privileges",
+    "needed_afterwards",
     "process_of",
     "record",
     "ring_size",
@@ -202,7 +208,8 @@ class LiveSession:
 
     `wanted` names the syscalls that become rows. `raw` gets the stream as it came. `flush_s`: a batch is handed out
     after that time even if it is not full (None: only full ones, and the last). `should_stop` is asked once a
-    millisecond.
+    millisecond. `on_attached` runs when nothing more has to be attached, right before the target starts: the place to
+    give up privileges.
 
     Raises MachineError if the kernel can't be traced, CommandError if the command can't be run.
     """
@@ -217,12 +224,14 @@ class LiveSession:
         raw: Callable[[Mapping[str, object]], RawWriter] | None = None,
         flush_s: float | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        on_attached: Callable[[], None] = lambda: None,
     ) -> None:
         check_privileges()
         machine = platform.machine()
         self.target = target
         self.clock = Clock.now()
         self._should_stop = should_stop
+        self._on_attached = on_attached
         self._flush_s = flush_s
         self._engine = new_engine(
             machine,
@@ -269,6 +278,7 @@ class LiveSession:
     def _trace(self) -> Iterator[Columns]:
         self.target.prepare(self._source)
         self._source.attach()
+        self._on_attached()
         self.target.start()
         block = np.empty(BLOCK_BYTES, np.uint8)
         flushed = time.monotonic()

@@ -64,6 +64,7 @@ class TestRequest:
             ["-e", "none"],
             ["-e", "status=failed"],
             ["-u", "no-such-user"],
+            ["--uid", "no-such-user"],
             ["--cgroup", "no/such/cgroup"],
             ["--buffer-size", "12"],
             ["--buffer-size", "4G"],

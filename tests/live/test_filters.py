@@ -97,7 +97,7 @@ class TestTasks:
 
     @pytest.mark.parametrize("user", ["65534", "nobody"])
     def test_user(self, user: str, cli: Cli, work: Path) -> None:
-        opened = self.opened(cli, work, "-u", user)
+        opened = self.opened(cli, work, "--uid", user)
         assert "/etc/group" in opened
         assert not {"/etc/passwd", "/etc/hosts"} & opened
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import select
 import shutil
 import signal
 import stat
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from tracer._fast.launch import spawn
+from tracer.capture.privileges import check_other_user
 from tracer.errors import TracerError, UsageError
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # what shells answer (POSIX, XCU 2.8.2)
@@ -52,8 +55,29 @@ class CommandError(TracerError):
     """The command can't be run; the exit status is the shells' (126 or 127)."""
 
 
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom a command runs as: user, group and supplementary groups."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+    @classmethod
+    def find(cls, name: str) -> Self:
+        """One of the user database, by name or number. Raises UsageError, also where there is no right to become it."""
+        try:
+            entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+        except (KeyError, OverflowError) as error:
+            raise UsageError(f"no user {name}", hint="give a name or a number of /etc/passwd") from error
+        check_other_user(name)
+        return cls(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid)))
+
+
 class Command:
     """A command, started in a child that waits until tracing has begun. Its streams and exit status are its own.
+
+    With `user` it runs as that one; environment and working directory stay as they are.
 
     Raises CommandError if there is no such program, with the shells' exit status, and UsageError for arguments that no
     program could be given.
@@ -61,10 +85,11 @@ class Command:
 
     is_ours = True
 
-    def __init__(self, argv: Sequence[str | bytes | os.PathLike[str]]) -> None:
+    def __init__(self, argv: Sequence[str | bytes | os.PathLike[str]], *, user: User | None = None) -> None:
         if isinstance(argv, (str, bytes)):
             raise UsageError("a command is a list of arguments", hint=f"[{argv!r}], or shlex.split")
         self.argv = [os.fsdecode(argument) for argument in argv]
+        self._user = user
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._ignores_children = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
         if not self.argv or any("\0" in argument for argument in self.argv):
@@ -84,6 +109,7 @@ class Command:
             [os.fsencode(argument) for argument in self.argv],
             self._blocked,
             self._ignores_children,
+            None if self._user is None else (self._user.uid, self._user.gid, self._user.groups),
         )
         watcher.watch(self._pid, armed=True)
 

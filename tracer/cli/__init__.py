@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from importlib import import_module, metadata
 
 import click
@@ -32,10 +34,32 @@ class Verbs(click.Group):
             return None
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
-            command: click.Command = getattr(import_module(f"tracer.cli.{cmd_name}"), cmd_name)
+            with no_deaf_thread():
+                command: click.Command = getattr(import_module(f"tracer.cli.{cmd_name}"), cmd_name)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return command
+
+
+ALLOCATOR = "JE_ARROW_MALLOC_CONF"
+"""Where pyarrow's jemalloc looks for options (jemalloc(3))."""
+
+
+@contextlib.contextmanager
+def no_deaf_thread() -> Iterator[None]:
+    """Keep a library from starting a thread that blocks all signals, and so can't be told to give up privileges.
+
+    jemalloc does, in pyarrow, whose memory comes from another allocator. For a moment only: the environment is the
+    traced command's, too.
+    """
+    if ALLOCATOR in os.environ:  # the user's own choice
+        yield
+        return
+    os.environ[ALLOCATOR] = "background_thread:false"
+    try:
+        yield
+    finally:
+        del os.environ[ALLOCATOR]
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

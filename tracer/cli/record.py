@@ -6,7 +6,7 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tracer.errors import UsageError
 from tracer.losses import is_complete
 from tracer.pipeline import (
     DEFAULT_RING_BYTES,
+    Capability,
     Command,
     Filter,
     LiveSession,
@@ -29,8 +30,11 @@ from tracer.pipeline import (
     Processes,
     RawWriter,
     Target,
+    User,
     cgroup_key,
     check_privileges,
+    drop_privileges,
+    needed_afterwards,
     process_of,
     ring_size,
 )
@@ -58,7 +62,8 @@ LOSS_STATUS = 3
 )
 @click.option("-e", "--trace", "traced", multiple=True, metavar="SET", help="Which syscalls, as strace has it. [%fs]")
 @click.option("-Z", "--failed-only", is_flag=True, help="Only calls that return an error.")
-@click.option("-u", "--user", help="Only what this user (name or number) does.")
+@click.option("-u", "--user", help="Run the command as this user (name or number), with its groups.")
+@click.option("--uid", metavar="USER", help="Only what this user (name or number) does.")
 @click.option("--cgroup", type=click.Path(path_type=Path), help="Only tasks in this cgroup (v2) or below it.")
 @click.option("--comm", help="Only threads of this name.")
 @click.option("-d", "--duration", "duration_s", type=Duration(), help="Stop after this time: 10s, 500ms.")
@@ -71,6 +76,7 @@ def record(
     command: tuple[str, ...],
     output: Path | None,
     force: bool,
+    user: str | None,
     raw: Path | None,
     ring_bytes: int,
     duration_s: float | None,
@@ -90,7 +96,7 @@ def record(
     """
     ring_size(ring_bytes)
     wanted, filters = choose(command, **choice)  # type: ignore[arg-type]
-    target = choose_target(command, choice["pids"], choice["tid"], filters.everything)  # type: ignore[arg-type]
+    target = choose_target(command, choice["pids"], choice["tid"], filters.everything, user)  # type: ignore[arg-type]
     path = output if output is not None else default_path(target.name)
     if raw is not None and raw.resolve() == path.resolve():
         raise UsageError("-o and --raw name the same file", hint="give each its own")
@@ -98,7 +104,8 @@ def record(
     stopping = Stopping(duration_s, target)
     recorder = ParquetRecorder(path, force=force)
     try:
-        outcome = run(target, wanted, filters, ring_bytes, raw_writer(raw, force), recorder, stopping, quiet)
+        kept = needed_afterwards(filter(None, (path, raw)), sends_signals=target.is_ours)
+        outcome = run(target, wanted, filters, ring_bytes, raw_writer(raw, force), recorder, stopping, quiet, kept)
     finally:
         recorder.abort()
         stopping.finish()
@@ -118,15 +125,31 @@ def run(
     recorder: ParquetRecorder,
     stopping: Stopping,
     quiet: bool,
+    kept: Set[Capability],
 ) -> Outcome:
-    """Trace into the recorder, showing progress."""
-    with LiveSession(target, wanted, filters, ring_bytes=ring_bytes, raw=raw, should_stop=stopping.is_due) as session:
+    """Trace into the recorder, showing progress; once everything is attached, only the `kept` capabilities stay."""
+    with LiveSession(
+        target,
+        wanted,
+        filters,
+        ring_bytes=ring_bytes,
+        raw=raw,
+        should_stop=stopping.is_due,
+        on_attached=lambda: give_up_privileges(kept),
+    ) as session:
         progress = Progress(session, recorder, enabled=not quiet and sys.stderr is not None and sys.stderr.isatty())
         stopping.each_look = progress.show
         try:
             return record_session(session, recorder)
         finally:
             progress.clear()
+
+
+def give_up_privileges(kept: Set[Capability]) -> None:
+    """Keep these capabilities alone; say so if a library's thread keeps more."""
+    threads = drop_privileges(kept)
+    if threads:
+        click.echo(f"tracer-cli: warning: {threads} threads of libraries keep their privileges", err=True)
 
 
 def choose(
@@ -138,13 +161,13 @@ def choose(
     follow: bool | None,
     traced: tuple[str, ...],
     failed_only: bool,
-    user: str | None,
+    uid: str | None,
     cgroup: Path | None,
     comm: str | None,
 ) -> tuple[frozenset[str], Filter]:
     """The syscalls and the filter that the options ask for. Raises UsageError."""
     given = [bool(command), bool(pids) or tid is not None, everything]
-    narrowed = user is not None or cgroup is not None or comm is not None
+    narrowed = uid is not None or cgroup is not None or comm is not None
     if sum(given) > 1:
         raise UsageError("a command, -p or -t, and -a exclude each other", hint="give one of them")
     if not any(given) and not narrowed:
@@ -154,7 +177,7 @@ def choose(
     filters = Filter(
         everything=everything or not any(given),
         follow=bool(command) if follow is None else follow,
-        uid=user_id(user) if user is not None else None,
+        uid=user_id(uid) if uid is not None else None,
         tid=tid,
         cgroup=cgroup,
         comm=os.fsencode(comm) if comm is not None else None,
@@ -163,10 +186,14 @@ def choose(
     return selection.parse(list(traced) or None), filters
 
 
-def choose_target(command: tuple[str, ...], pids: tuple[int, ...], tid: int | None, everything: bool) -> Target:
+def choose_target(
+    command: tuple[str, ...], pids: tuple[int, ...], tid: int | None, everything: bool, user: str | None
+) -> Target:
     """What is traced. Raises UsageError or CommandError."""
     if command:
-        return Command(command)
+        return Command(command, user=None if user is None else User.find(user))
+    if user is not None:
+        raise UsageError("-u is for a command, and there is none", hint="--uid USER records only what a user does")
     if everything:
         return Machine()
     return Processes([*pids, *([process_of(tid)] if tid is not None else [])])
