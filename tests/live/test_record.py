@@ -423,6 +423,16 @@ class TestFile:
         cli("record", "--force", "-o", "b.parquet", "--", "./nothing", status=127)
         assert (work / "b.parquet").read_text() == "old"
 
+    def test_force_replaces_links_and_not_what_they_lead_to(self, cli: Cli, work: Path) -> None:
+        for name in ("a.parquet", "a.raw"):
+            (work / f"{name}.target").write_text("old")
+            (work / name).symlink_to(f"{name}.target")
+        cli("record", "--force", "-o", "a.parquet", "--raw", "a.raw", "--", "true")
+        for name in ("a.parquet", "a.raw"):
+            assert (work / f"{name}.target").read_text() == "old"
+            assert not (work / name).is_symlink()
+            assert (work / name).stat().st_mode & 0o7777 == 0o600
+
     def test_belongs_to_who_called_sudo(self, cli: Cli, work: Path) -> None:
         environment = dict(os.environ, SUDO_UID="65534", SUDO_GID="65533")
         cli("record", "-o", "a.parquet", "--raw", "a.raw", "--", "true", env=environment)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 import stat
 
@@ -105,6 +106,24 @@ class TestExisting:
         (ours,) = set(names(tmp_path)) - {"a"}
         assert (tmp_path / ours).read_bytes() == b"new"
         assert str(tmp_path / ours) in caught.value.hint
+
+    @pytest.mark.parametrize("force", [True, False])
+    @pytest.mark.parametrize("leads_to", ["other", "nowhere"])
+    def test_a_link_under_the_temporary_name_is_not_followed(self, leads_to, force, tmp_path, monkeypatch):
+        monkeypatch.setattr(output_file.secrets, "token_hex", lambda size: "0" * 2 * size)
+        (tmp_path / "other").write_text("old")
+        (tmp_path / f".a.{'0' * 16}.tmp").symlink_to(leads_to)
+        with pytest.raises(OutputError, match="a can't be written"):
+            OutputFile(tmp_path / "a", force=force)
+        assert (tmp_path / "other").read_text() == "old"
+        assert not (tmp_path / "nowhere").exists()
+
+    def test_temporary_names_differ(self, tmp_path):
+        files = [OutputFile(tmp_path / "a") for _ in range(20)]
+        tokens = {re.fullmatch(r"\.a\.([0-9a-f]{16})\.tmp", name).group(1) for name in names(tmp_path)}
+        assert len(tokens) == 20
+        for file in files:
+            file.abort()
 
     @pytest.mark.parametrize("force", [True, False])
     def test_folder(self, force, tmp_path):
