@@ -13,7 +13,7 @@ from workload import Pipeline
 from tracer import schema
 from tracer._fast import Columns
 from tracer.batch import record_batch
-from tracer.sinks.recorder import WRITER_OPTIONS
+from tracer.sinks.parquet_options import WRITER_OPTIONS
 
 
 class PyArrowAlone(Pipeline):

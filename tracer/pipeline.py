@@ -32,7 +32,7 @@ from tracer.capture.privileges import check as check_privileges
 from tracer.capture.privileges import drop as drop_privileges
 from tracer.capture.raw import RawReader
 from tracer.capture.target import FORWARDED, Command, Machine, Processes, Target, User, process_of
-from tracer.errors import DamagedFileError, OutputError
+from tracer.errors import DamagedFileError, OutputError, TracerError
 from tracer.live.fanout import Fanout
 from tracer.live.view import LiveView
 from tracer.losses import (
@@ -48,11 +48,13 @@ from tracer.losses import (
     read_entries,
 )
 from tracer.sinks.raw import RawWriter
-from tracer.sinks.recorder import ParquetRecorder
+from tracer.sinks.recorder import DURABLE_S, ParquetRecorder, recovery_hint
 
 __all__ = [
     # what those who record need of the stages, so that they need know no stage
     "DEFAULT_RING_BYTES",
+    "DURABLE_S",
+    "FLUSH_S",
     "FORWARDED",
     "Capability",
     "Command",
@@ -85,6 +87,9 @@ POLL_S = 0.001
 """How long the ring may fill between two looks. Looking sooner costs the traced program more than it saves us:
 reading what another core has just written slows that core's next record (dd bs=1: 1.8 s without the pause, 1.55 s
 with it)."""
+
+FLUSH_S = 0.5
+"""How long rows of a recording may wait for their batch to be full: what has not been handed out dies with us."""
 
 LEAVE_S = 2.0
 """How long a command whose trace was left early may take to end by itself."""
@@ -459,17 +464,21 @@ class Outcome:
 def record(session: Session, recorder: ParquetRecorder) -> Outcome:
     """Run a session into a recorder, up to the closed and renamed file.
 
-    Raises OutputError, and whatever the session raises; the recorder leaves nothing behind then.
+    Raises OutputError, and whatever the session raises; of the recorder only what `tracer-cli recover` needs is left.
     """
     started = time.monotonic()
     rows = 0
     try:
         for columns in session.columns():
             rows += columns.rows
+            if recorder.durable_s is not None:
+                recorder.note(footer(session))
             recorder.write(columns)
         size = recorder.close(footer(session))
-    except BaseException:
-        recorder.abort()
+    except BaseException as error:
+        kept = recorder.abort(keep=True)
+        if kept is not None and isinstance(error, TracerError) and error.hint is None:
+            error.hint = recovery_hint(kept)
         raise
     return Outcome(rows, size, time.monotonic() - started, session.losses())
 

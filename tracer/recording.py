@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 from tracer import losses
 from tracer.errors import DamagedFileError, MachineError, TracerError, UsageError
 from tracer.schema import COLUMNS, SCHEMA, VERSION
+from tracer.temporary import is_in_use, leftovers_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir  # type: ignore[import-untyped]
@@ -247,8 +249,7 @@ def _open_root(path: Path) -> int:
         # O_NONBLOCK: opening a pipe must fail here, not wait for its other end
         root = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        hint = "`tracer-cli record -o FILE -- COMMAND` makes one"
-        raise UsageError(f"no such recording: {path}", hint=hint) from None
+        raise UsageError(f"no such recording: {path}", hint=_hint_for_missing(path)) from None
     except PermissionError as error:
         hint = "a recording is private to the user who made it: try sudo"
         raise UsageError(f"can't open {path}: {error.strerror}", hint=hint) from error
@@ -259,6 +260,16 @@ def _open_root(path: Path) -> int:
         os.close(root)
         raise UsageError(f"{path} is neither a file nor a folder", hint=NOT_A_RECORDING)
     return root
+
+
+def _hint_for_missing(path: Path) -> str:
+    """How to come by a recording of that name."""
+    left = leftovers_of(path)
+    if any(is_in_use(one.main) for one in left):
+        return "it is still being written: end the recording, which completes it"
+    if left:
+        return f"a crash left some of it: `tracer-cli recover {shlex.quote(str(path))}`"
+    return "`tracer-cli record -o FILE -- COMMAND` makes one"
 
 
 def _part_names(root: int, path: Path) -> list[str]:

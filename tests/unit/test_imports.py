@@ -20,26 +20,29 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_fast": set(),
     "rawformat": set(),
     "losses": set(),
+    "temporary": set(),
     "capture": {"syscalls", "errors", "_fast", "rawformat"},
     "schema": set(),
     "batch": {"schema", "_fast"},
-    "sinks": {"schema", "errors", "rawformat", "batch", "_fast"},
+    "sinks": {"schema", "errors", "rawformat", "temporary", "batch", "_fast"},
     "live": {"schema", "_fast"},
     "pipeline": {"syscalls", "errors", "selection", "_fast", "capture", "batch", "schema", "sinks", "live", "losses"},
     "diagnosis": {"syscalls", "errors", "capture"},
-    "recording": {"schema", "errors", "losses"},
+    "recording": {"schema", "errors", "losses", "temporary"},
+    "repair": {"recording", "sinks", "schema", "errors", "temporary"},
     "reports": {"recording", "schema", "errors", "losses"},
     "tui": {"live", "reports", "schema"},
-    "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording", "diagnosis", "losses"},
+    "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording", "repair", "diagnosis", "losses"},
 }
 """Room -> the rooms it may import. A room is a module or a folder right under `tracer/`; itself goes without saying.
 
 The table is the design's, but for what has grown since: `errors` for whoever answers to a user's words, `losses`
-(what is missing, and how files tell it), `batch` (columns to Arrow), and sinks that take columns and make Arrow of
-them where they write.
+(what is missing, and how files tell it), `batch` (columns to Arrow), sinks that take columns and make Arrow of them
+where they write, `temporary` (what files are called while they are written) and `repair` (recordings that were not
+completed, or in too many pieces).
 """
 
-STDLIB_ONLY = {"syscalls", "data", "errors", "selection", "losses"}
+STDLIB_ONLY = {"syscalls", "data", "errors", "selection", "losses", "temporary"}
 """Rooms that stand on nothing but the standard library."""
 
 CYTHON_IMPORT = re.compile(r"^[ \t]*(?:from|import|cimport)[ \t]+([\w.]+)(?:[ \t]+c?import[ \t]+(\w+))?", re.MULTILINE)

@@ -20,6 +20,8 @@ from tracer.errors import UsageError
 from tracer.losses import is_complete
 from tracer.pipeline import (
     DEFAULT_RING_BYTES,
+    DURABLE_S,
+    FLUSH_S,
     Capability,
     Command,
     Filter,
@@ -102,7 +104,7 @@ def record(
         raise UsageError("-o and --raw name the same file", hint="give each its own")
     check_privileges()
     stopping = Stopping(duration_s, target)
-    recorder = ParquetRecorder(path, force=force)
+    recorder = ParquetRecorder(path, force=force, durable_s=DURABLE_S)
     try:
         kept = needed_afterwards(filter(None, (path, raw)), sends_signals=target.is_ours)
         outcome = run(target, wanted, filters, ring_bytes, raw_writer(raw, force), recorder, stopping, quiet, kept)
@@ -134,6 +136,7 @@ def run(
         filters,
         ring_bytes=ring_bytes,
         raw=raw,
+        flush_s=FLUSH_S,
         should_stop=stopping.is_due,
         on_attached=lambda: give_up_privileges(kept),
     ) as session:

@@ -26,7 +26,7 @@ class Recorder(Protocol):
     def write(self, columns: Columns) -> None:
         """Queue a batch."""
 
-    def abort(self) -> None:
+    def abort(self) -> object:
         """Leave nothing behind."""
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-import secrets
 import stat
 from contextlib import suppress
+from io import BufferedWriter
 from pathlib import Path
 
 from tracer.errors import OutputError
+from tracer.temporary import temporary_name
 
 
 class OutputFile:
@@ -17,7 +19,8 @@ class OutputFile:
 
     Opens a temporary dot-name in the same folder (mode 0600, never through a symlink). Under sudo it belongs to the
     invoking user. `commit` gives it its name; without `force` an existing file is never replaced, not even one that
-    appeared meanwhile. `stream` is the open binary file.
+    appeared meanwhile. `stream` is the open binary file; it is locked (flock), so that others can tell a file that is
+    being written from one that was left behind.
 
     Raises OutputError, before anything is written, if the file can't be made or would replace another one.
     """
@@ -28,13 +31,10 @@ class OutputFile:
         self._kept = False
         try:
             self._check_name()
-            self._temporary = path.with_name(_temporary_name(path.name))
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            # buffered, because it goes on after a write that took only a part of what it was given
-            self.stream = os.fdopen(os.open(self._temporary, flags, 0o600), "wb")
+            self.temporary = path.with_name(temporary_name(path.name))
+            self.stream = open_private(self.temporary)
         except OSError as error:
             raise open_error(path, error) from error
-        self._give_to_invoking_user()
 
     def _check_name(self) -> None:
         try:
@@ -52,10 +52,22 @@ class OutputFile:
         if not stat.S_ISREG(mode):
             raise OutputError(f"{self.path} is not a file that could be replaced", hint="give another name")
 
-    def _give_to_invoking_user(self) -> None:
-        uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-        if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
-            os.fchown(self.stream.fileno(), int(uid), int(gid))
+    def sync(self) -> None:
+        """Make what was written so far outlive a crash of the machine. Raises OSError."""
+        self.stream.flush()
+        os.fdatasync(self.stream.fileno())
+
+    def keep(self) -> None:
+        """Let `abort` leave what was written under its temporary name."""
+        self._kept = True
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the temporary name still leads to this file."""
+        try:
+            return os.path.samestat(os.lstat(self.temporary), os.fstat(self.stream.fileno()))
+        except (OSError, ValueError):
+            return False
 
     def commit(self) -> int:
         """Make what was written durable and give it its name; its size in bytes. Raises OutputError."""
@@ -71,21 +83,21 @@ class OutputFile:
 
     def _rename(self) -> None:
         if self.force:
-            self._temporary.replace(self.path)
+            self.temporary.replace(self.path)
             return
         try:
-            os.link(self._temporary, self.path)
+            os.link(self.temporary, self.path)
         except FileExistsError as error:
             self._kept = True
             raise OutputError(
-                f"{self.path} has appeared meanwhile", hint=f"the complete recording is in {self._temporary}"
+                f"{self.path} has appeared meanwhile", hint=f"the complete recording is in {self.temporary}"
             ) from error
         except OSError as error:
             if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}:
                 raise
-            self._temporary.rename(self.path)  # a file system without hard links
+            self.temporary.rename(self.path)  # a file system without hard links
             return
-        self._temporary.unlink()
+        self.temporary.unlink()
 
     def abort(self) -> None:
         """Leave nothing behind. Safe to call at any time, also after `commit`.
@@ -96,13 +108,32 @@ class OutputFile:
             self.stream.close()
         if self._kept:
             return
-        with suppress(FileNotFoundError):
-            self._temporary.unlink()
+        with suppress(OSError):
+            self.temporary.unlink()
 
 
-def _temporary_name(name: str) -> str:
-    start = os.fsdecode(os.fsencode(name)[:200])  # 255 bytes are the most that a name may have
-    return f".{start}.{secrets.token_hex(8)}.tmp"
+def open_private(path: Path) -> BufferedWriter:
+    """Make a file that its owner alone may read, and lock it. Under sudo it belongs to the invoking user.
+
+    Raises OSError, also if there is anything of that name already.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    owner = invoking_user()
+    if owner is not None:
+        os.fchown(descriptor, *owner)
+    # buffered, because it goes on after a write that took only a part of what it was given
+    return os.fdopen(descriptor, "wb")
+
+
+def invoking_user() -> tuple[int, int] | None:
+    """User and group of who called sudo, if we are root for somebody."""
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
+        return int(uid), int(gid)
+    return None
 
 
 def _exists(path: Path) -> OutputError:
@@ -119,7 +150,9 @@ def open_error(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{path} can't be written: {error.strerror}", hint="give another place with -o")
 
 
-def write_error(path: Path, error: OSError) -> OutputError:
+def write_error(path: Path, error: Exception) -> OutputError:
     """Why writing failed, for the user."""
-    hint = "make room, or give another place with -o" if error.errno == errno.ENOSPC else None
+    if not isinstance(error, OSError):
+        return OutputError(f"writing {path} failed: {str(error).partition(chr(10))[0]}")
+    hint = "make room, or give another place with -o" if error.errno in {errno.ENOSPC, errno.EDQUOT} else None
     return OutputError(f"writing {path} failed: {error.strerror or error}", hint=hint)

@@ -1,71 +1,80 @@
-"""The Parquet recorder: its own thread writes, so that draining the kernel's ring never waits for the disk."""
+"""The recorder's front: its own thread writes, so that draining the kernel's ring never waits for the disk."""
 
 from __future__ import annotations
 
 import queue
+import shlex
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tracer import schema
 from tracer._fast import Columns
 from tracer.batch import record_batch
 from tracer.errors import OutputError
-from tracer.sinks.output_file import OutputFile, write_error
+from tracer.sinks.output_file import write_error
+from tracer.sinks.parquet_file import ParquetFile
+
+T = TypeVar("T")
 
 QUEUED_BATCHES = 3
 """Batches that may wait for the writer; then `write` blocks, and the kernel's ring takes the strain."""
 
-ZSTD_LEVEL = 1
+DURABLE_S = 1.0
+"""How often a live recording is made safe: with the time until a batch is handed out, less than two seconds of rows are
+lost by a crash."""
 
-TEXT_COLUMNS = [column.name for column in schema.COLUMNS if column.type == schema.TEXT]
 
-DELTA_COLUMNS = {"seq": "DELTA_BINARY_PACKED", "time": "DELTA_BINARY_PACKED", "time_ns": "DELTA_BINARY_PACKED"}
-"""Columns that only grow: deltas are a tenth of the size before compression, and cheaper to compress."""
+class Output(Protocol):
+    """Where a recorder's batches go: `ParquetFile` says what is what."""
 
-WRITER_OPTIONS: dict[str, Any] = {
-    "compression": "zstd",
-    "compression_level": ZSTD_LEVEL,
-    "use_dictionary": TEXT_COLUMNS,
-    "column_encoding": DELTA_COLUMNS,
-    "store_schema": True,
-    "write_statistics": [column.name for column in schema.COLUMNS if column.type != schema.TEXT],
-}
-"""What Arrow's writer is told of codec and encodings. Least and greatest values let readers pass over row groups; those
-of texts hardly ever would, and finding them took a fifth of all writing."""
+    @property
+    def bytes_written(self) -> int:
+        """Bytes so far."""
 
-FOOTER_PREFIX = "tracer."
+    def write(self, batch: pa.RecordBatch, footer: Mapping[str, str]) -> None:
+        """Write a batch."""
+
+    def sync(self, footer: Mapping[str, str]) -> None:
+        """Make all rows so far safe."""
+
+    def close(self, footer: Mapping[str, str]) -> int:
+        """Complete it; its size."""
+
+    def abort(self, *, keep: bool = False) -> Path | None:
+        """Stop, and leave what is safe, or nothing."""
 
 
 class ParquetRecorder:
-    """Writes column batches to one Parquet file, each as a row group; rows are numbered from 0.
+    """Writes column batches to one Parquet file, or to what `output` is; rows are numbered from 0.
 
     `write` hands a batch to the writer's thread and returns; it blocks while three are waiting. That thread begins with
     the second batch: a recording of one is written by `close`, which is quicker (a new thread finds all caches and
     heaps cold: 2,000 rows took 4.1 ms, and take 2.9). `close` writes the footer keys, completes the file and gives it
     its name. `abort` leaves nothing behind.
 
+    With `durable_s` each batch is written as it comes, and so often everything is made safe: after a crash, or if
+    writing fails in the end, the temporary file holds it for `tracer-cli recover`. `note` tells the footer so far.
+
     Raises OutputError: at once if the file can't be made, at the next call if writing failed (disk full, say).
     """
 
-    def __init__(self, path: Path, *, force: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, force: bool = False, durable_s: float | None = None, output: Output | None = None
+    ) -> None:
         self.path = path
         self.rows = 0
-        self._file = OutputFile(path, force=force)
+        self.durable_s = durable_s
+        self._output = output or ParquetFile(path, force=force, durable=durable_s is not None)
         self._first: Columns | None = None
         self._queue: queue.Queue[Columns | None] | None = None
         self._failure: OutputError | None = None
-        self._footer: dict[str, str] | None = None
-        try:
-            self._writer = pq.ParquetWriter(self._file.stream, schema.SCHEMA, **WRITER_OPTIONS)
-        except BaseException:
-            self._file.abort()
-            raise
+        self._footer: Mapping[str, str] = {}
+        self._due_s = time.monotonic() + (durable_s or 0)
         self._thread: threading.Thread | None = None
         self._is_ended = False
 
@@ -73,43 +82,52 @@ class ParquetRecorder:
     def bytes_written(self) -> int:
         """Size of the file so far; 0 once it is closed."""
         with suppress(ValueError):  # closed, perhaps this very moment
-            return self._file.stream.tell()
+            return self._output.bytes_written
         return 0
+
+    def note(self, footer: Mapping[str, str]) -> None:
+        """What the footer would say now: it goes with what is made safe from now on."""
+        self._footer = footer
 
     def write(self, columns: Columns) -> None:
         """Queue a batch, which is released when it has been written (or dropped after a failure)."""
         if self._failure is not None:
             raise self._failure
-        if self._first is None and self._queue is None:
-            self._first = columns
-            return
         if self._queue is None:
+            if self._first is None and self.durable_s is None:
+                self._first = columns
+                return
             self._queue = self._start_thread()
         self._queue.put(columns)
 
     def close(self, footer: Mapping[str, str]) -> int:
-        """Write what is queued and the footer keys (`tracer.` is put before each); the file's size in bytes."""
-        self._footer = {FOOTER_PREFIX + key: value for key, value in footer.items()}
+        """Write what is queued and the footer keys (`tracer.` is put before each); the size in bytes."""
         self._finish()
-        try:
-            if self._failure is not None:
-                raise self._failure
-            return self._file.commit()
-        except OutputError:
+        size = self._attempt(lambda: self._output.close(footer))
+        if self._failure is not None or size is None:
             self.abort()
-            raise
+            raise self._failure or OutputError(f"writing {self.path} failed")
+        return size
 
-    def abort(self) -> None:
-        """Stop and remove the temporary file. Safe to call twice, and after `close`."""
-        if self._failure is None:
+    def abort(self, *, keep: bool = False) -> Path | None:
+        """Stop and remove the temporary file. Safe to call twice, and after `close`.
+
+        With `keep`, what is or can be made safe stays for `tracer-cli recover`: its name is returned.
+        """
+        if keep:
+            self._finish()
+            self._attempt(lambda: self._output.sync(self._footer))
+        elif self._failure is None:
             self._failure = OutputError(f"the recording {self.path} was given up")
         self._finish()
-        self._file.abort()
+        self._failure = self._failure or OutputError(f"the recording {self.path} was given up")
+        return self._output.abort(keep=keep)
 
     def _start_thread(self) -> queue.Queue[Columns | None]:
         waiting: queue.Queue[Columns | None] = queue.Queue(QUEUED_BATCHES)
-        waiting.put(self._first)
-        self._first = None
+        if self._first is not None:
+            waiting.put(self._first)
+            self._first = None
         self._thread = threading.Thread(target=self._run, args=[waiting], name="tracer-writer", daemon=True)
         self._thread.start()
         return waiting
@@ -121,40 +139,57 @@ class ParquetRecorder:
         if self._queue is not None and self._thread is not None:
             self._queue.put(None)
             self._thread.join()
-            return
-        if self._first is not None:
+        elif self._first is not None:
             self._write(self._first)
-        self._end_writer()
 
     # ---- on the writer's thread, if there is one ----
 
     def _run(self, waiting: queue.Queue[Columns | None]) -> None:
-        while (columns := waiting.get()) is not None:
+        while (columns := self._next(waiting)) is not None:
             self._write(columns)
-        self._end_writer()
+
+    def _next(self, waiting: queue.Queue[Columns | None]) -> Columns | None:
+        """The next batch; while there is none, what is there is made safe when that is due."""
+        while self.durable_s is not None:
+            with suppress(queue.Empty):
+                return waiting.get(timeout=max(0.0, self._due_s - time.monotonic()))
+            self._sync(self.durable_s)
+        return waiting.get()
 
     def _write(self, columns: Columns) -> None:
-        if self._failure is None:
-            with self._noting_failure():
-                self._writer.write_batch(record_batch(columns, self.rows), row_group_size=columns.rows)
-                self.rows += columns.rows
-        columns.release()
-
-    def _end_writer(self) -> None:
-        if self._failure is None and self._footer is not None:
-            with self._noting_failure():
-                self._writer.add_key_value_metadata(self._footer)
-                self._writer.close()
-        else:
-            with suppress(OSError, ValueError, pa.ArrowException):
-                self._writer.close()
-        self._writer.is_open = False  # or its destructor would try once more, and print how that went
-
-    @contextmanager
-    def _noting_failure(self) -> Iterator[None]:
         try:
-            yield
-        except OSError as error:
-            self._failure = write_error(self.path, error)
+            self._attempt(lambda: self._put(columns))
+        finally:
+            columns.release()
+        if self.durable_s is not None and time.monotonic() >= self._due_s:
+            self._sync(self.durable_s)
+
+    def _put(self, columns: Columns) -> None:
+        self._output.write(record_batch(columns, self.rows), self._footer)
+        self.rows += columns.rows
+
+    def _sync(self, durable_s: float) -> None:
+        self._attempt(lambda: self._output.sync(self._footer))
+        self._due_s = time.monotonic() + durable_s
+
+    def _attempt(self, action: Callable[[], T]) -> T | None:
+        """Do it, unless something has failed before. A failure is the end; what was made safe before is left."""
+        if self._failure is not None:
+            return None
+        try:
+            return action()
+        except OutputError as error:
+            failure = error
         except Exception as error:
-            self._failure = OutputError(f"writing {self.path} failed: {error}")
+            failure = write_error(self.path, error)
+        kept = self._output.abort(keep=True)
+        if kept is not None:
+            failure.hint = recovery_hint(kept, failure.hint)
+        self._failure = failure
+        return None
+
+
+def recovery_hint(kept: Path, hint: str | None = None) -> str:
+    """How to get at what a recording that failed has left."""
+    rest = f"what was recorded before is safe: `tracer-cli recover {shlex.quote(str(kept))}`"
+    return f"{hint}; {rest}" if hint else rest

@@ -1,0 +1,75 @@
+"""`tracer-cli recover`: complete the recordings that a crash has left."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from tracer.cli.render import count, printable, write_out
+from tracer.errors import TracerError, UsageError
+from tracer.repair.recover import Recovered, find
+from tracer.repair.recover import recover as recover_one
+
+
+@click.command("recover", short_help="Complete a recording that a crash has left.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The recording to write. [the name it was to get]"
+)
+@click.option("--force", is_flag=True, help="Overwrite the recording if it exists.")
+@click.option("--keep-temporary", is_flag=True, help="Leave the temporary files when the recording is complete.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, and no lines.")
+def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, as_json: bool) -> None:
+    """Make complete recordings of what a crash has left at PATH.
+
+    PATH is a temporary file (.NAME.parquet.*.tmp), the name that the recording was to get, or a folder with such files
+    in it. What is being recorded at the moment is left alone. The temporary files are removed when the new recording is
+    complete; what was lost is said on standard error.
+    """
+    left = find(path)
+    if output is not None and len(left) > 1:
+        names = ", ".join(str(one.main) for one in left)
+        raise UsageError(f"{path} has left {len(left)} recordings", hint=f"recover each by its name: {names}")
+    done: list[Recovered] = []
+    failed: list[TracerError] = []
+    for one in left:
+        try:
+            done.append(recover_one(one, output, force=force, keep=keep_temporary))
+            if not as_json:
+                click.echo(line(done[-1]), err=True)
+        except TracerError as error:
+            failed.append(error)
+    if as_json:
+        write_out(document(done))
+    for other in failed[:-1]:
+        click.echo(f"tracer-cli: {printable(str(other))}", err=True)
+    if failed:
+        raise failed[-1]
+
+
+def line(recovered: Recovered) -> str:
+    """What was recovered, and what is missing."""
+    said = (
+        f"tracer-cli: {count(recovered.rows)} rows over {recovered.seconds:.2f} s recovered "
+        f"({count(recovered.segments)} segments, {count(recovered.tail_rows)} rows of the tail); "
+        f"{printable(str(recovered.output))}"
+    )
+    if recovered.is_complete:
+        return f"{said}\ntracer-cli: it was complete, only its name was missing"
+    return (
+        f"{said}\ntracer-cli: the last seconds before the crash are missing; "
+        f"{count(recovered.unused_bytes)} bytes could not be used"
+    )
+
+
+def document(done: list[Recovered]) -> str:
+    """The same as JSON."""
+    recordings = [one._asdict() | {"temporary": _text(one.temporary), "output": _text(one.output)} for one in done]
+    return json.dumps({"recovered": recordings}, indent=2) + "\n"
+
+
+def _text(path: Path) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")

@@ -1,0 +1,226 @@
+"""A complete recording of what a crash has left."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracer import schema
+from tracer.errors import DamagedFileError, UsageError
+from tracer.recording import DAMAGE, PREFIX
+from tracer.repair import scan
+from tracer.sinks.output_file import write_error
+from tracer.sinks.rewriting import Rewriter
+from tracer.sinks.segments import MAGIC, SEGMENT_START
+from tracer.temporary import Leftover, leftover, leftovers_in, leftovers_of
+
+HINT = "give the temporary file (.NAME.parquet.*.tmp), the recording's name, or the folder with such files"
+
+
+class Recovered(NamedTuple):
+    """What came out of one leftover."""
+
+    temporary: Path
+    output: Path
+    rows: int
+    seconds: float
+    segments: int
+    """Parts of the file that were whole, the tail not counted."""
+    tail_rows: int
+    unused_bytes: int
+    is_complete: bool
+    """Nothing was missing but the name."""
+
+
+def find(path: Path) -> list[Leftover]:
+    """What was left behind under a temporary name, by a recording of this name, or in this folder and those in it.
+
+    Raises UsageError if there is nothing.
+    """
+    itself = leftover(path)
+    if itself is not None and os.path.lexists(path):
+        return [itself]
+    if path.is_dir():
+        folders = [Path(folder) for folder, _, _ in os.walk(path)]
+        found = [candidate for folder in folders for candidate in leftovers_in(folder) if _looks_like_one(candidate)]
+    else:
+        found = leftovers_of(path)
+    if not found:
+        raise UsageError(f"nothing was left behind at {path}", hint=HINT)
+    return found
+
+
+def recover(left: Leftover, output: Path | None = None, *, force: bool = False, keep: bool = False) -> Recovered:
+    """Make a recording of what was left; then remove that, unless `keep` is given.
+
+    Raises UsageError if it is still being written, DamagedFileError if there is nothing in it, OutputError.
+    """
+    output = left.wished if output is None else output
+    with contextlib.ExitStack() as stack:
+        main = stack.enter_context(_mapped(left.main))
+        tail = stack.enter_context(_mapped(left.tail))
+        if main is None and tail is None:
+            raise _nothing(left.main)
+        recovered = _Recovery(left, output, main, tail, force=force).run()
+        if not keep:
+            for path in left.files:
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+    return recovered
+
+
+class _Recovery:
+    """One leftover on its way into a recording."""
+
+    def __init__(
+        self, left: Leftover, output: Path, main: mmap.mmap | None, tail: mmap.mmap | None, *, force: bool
+    ) -> None:
+        self._left = left
+        self._output = output
+        self._main = main
+        self._tail = tail
+        self._scan = scan.scan(main) if main is not None else scan.Scan([], False)
+        self._keys: dict[bytes, bytes] = {}
+        self._unused_bytes = len(main) - self._scan.used_bytes if main is not None else 0
+        self._tail_used = 0
+        self._rewriter = Rewriter(output, force=force)
+
+    def run(self) -> Recovered:
+        """Write and complete the recording."""
+        try:
+            segments = sum(self._take_segment(segment) for segment in self._scan.segments)
+            before = self._rewriter.seen
+            self._take_tail()
+            if not self._rewriter.seen and not (self._scan.is_complete and segments):
+                raise _nothing(self._left.main)
+            self._rewriter.close(self._footer(segments))
+        except (OSError, pa.ArrowException) as error:
+            raise write_error(self._output, error) from error
+        finally:
+            self._rewriter.abort()
+        return Recovered(
+            temporary=self._left.main,
+            output=self._output,
+            rows=self._rewriter.rows,
+            seconds=self._rewriter.seconds,
+            segments=segments,
+            tail_rows=self._rewriter.rows - before,
+            unused_bytes=self._unused_bytes,
+            is_complete=self._is_complete,
+        )
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._scan.is_complete and not self._unused_bytes
+
+    def _take_segment(self, segment: scan.Segment) -> bool:
+        """Whether all of it could be read."""
+        assert self._main is not None
+        self._keys = dict(segment.keys)
+        damaged: list[BaseException] = []
+        for batch in _until_damaged(scan.batches(self._main, segment), damaged):
+            self._rewriter.write(batch)
+        self._unused_bytes += segment.end - segment.start if damaged else 0
+        return not damaged
+
+    def _take_tail(self) -> None:
+        """The rows of the tail that aren't in the file itself: it goes only when they are."""
+        if self._tail is None or self._scan.is_complete:
+            return
+        next_seq = self._rewriter.next_seq
+        damaged: list[BaseException] = []
+        for batch in _until_damaged(self._tail_batches(self._tail), damaged):
+            self._rewriter.write(batch.filter(pc.greater_equal(batch.column("seq"), next_seq)))
+        self._unused_bytes += len(self._tail) - self._tail_used if damaged else 0
+
+    def _tail_batches(self, tail: mmap.mmap) -> Iterator[pa.RecordBatch]:
+        source = pa.BufferReader(pa.py_buffer(tail))
+        with pa.ipc.open_stream(source) as reader:
+            self._keys |= reader.schema.metadata or {}
+            with contextlib.suppress(StopIteration):
+                while True:
+                    batch, keys = reader.read_next_batch_with_custom_metadata()
+                    yield scan.checked(batch)
+                    self._tail_used = source.tell()
+                    self._keys |= dict(keys or {})
+
+    def _footer(self, segments: int) -> dict[str, str]:
+        texts = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in self._keys.items()}
+        own = {k.removeprefix(PREFIX): v for k, v in texts.items() if k.startswith(PREFIX) and k != SEGMENT_START}
+        own["schema_version"] = str(schema.VERSION)
+        if self._is_complete:
+            return own
+        return own | {"recovered": json.dumps({"segments": segments, "unused_bytes": self._unused_bytes})}
+
+
+def _until_damaged(batches: Iterator[pa.RecordBatch], damaged: list[BaseException]) -> Iterator[pa.RecordBatch]:
+    """The batches that can be read; then why no more can, if so."""
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except DAMAGE as error:
+            damaged.append(error)
+            return
+        yield batch
+
+
+def _nothing(path: Path) -> DamagedFileError:
+    return DamagedFileError(
+        f"nothing in {path} can be recovered: it holds no complete segment",
+        hint="a recording is made safe once a second: this one ended before, or it is no recording",
+    )
+
+
+@contextlib.contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap | None]:
+    """The file's bytes, and its lock; None if it is not there or empty."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield None
+        return
+    except OSError as error:
+        raise UsageError(f"can't open {path}: {error.strerror}", hint=HINT) from error
+    with os.fdopen(descriptor, "rb") as file:
+        _take(file.fileno(), path)
+        size = os.fstat(file.fileno()).st_size
+        there = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) if size else None
+        yield there
+        if there is not None:
+            with contextlib.suppress(BufferError):  # Arrow may still look at it
+                there.close()
+
+
+def _take(descriptor: int, path: Path) -> None:
+    """Be the only one at work on the file. Raises UsageError if it is no file, or its recorder lives."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise UsageError(f"{path} is no file", hint=HINT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"{path} is still being written", hint="end that recording, which completes it") from None
+    except OSError:  # a file system without locks
+        return
+
+
+def _looks_like_one(left: Leftover) -> bool:
+    try:
+        if left.tail.exists():
+            return True
+        descriptor = os.open(left.main, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False

@@ -1,0 +1,138 @@
+"""A Parquet file that is readable up to its last checkpoint, however its writer ends.
+
+The file is written in segments, each with a footer of its own behind its row groups. Offsets in a footer count from the
+start of the file, so that the bytes up to the end of any footer are a Parquet file which holds that segment's rows.
+`close` puts one footer for all of them behind the last. A reader of the whole file sees that one only; the others are
+gaps between row groups, which the format allows.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping
+from contextlib import suppress
+from io import BufferedWriter
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tracer import schema
+from tracer.sinks.parquet_options import FOOTER_PREFIX, WRITER_OPTIONS, footer_keys
+
+MAGIC = b"PAR1"
+
+SEGMENT_START = FOOTER_PREFIX + "segment_start"
+"""Footer key of a segment: the byte at which it begins, where the one before ends. A finished recording has none."""
+
+
+class SegmentedWriter:
+    """Writes row groups to a stream that is empty; a recording of one segment is written as any Parquet file is."""
+
+    def __init__(self, stream: BufferedWriter) -> None:
+        self._stream = stream
+        self._start = 0
+        self._groups = 0
+        self._ended: list[pq.FileMetaData] = []
+        self._writer: pq.ParquetWriter | None = pq.ParquetWriter(stream, schema.SCHEMA, **WRITER_OPTIONS)
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether rows came after the last checkpoint."""
+        return self._groups > 0
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Write a batch as a row group."""
+        self._open().write_batch(batch, row_group_size=batch.num_rows)
+        self._groups += 1
+
+    def write_table(self, table: pa.Table) -> None:
+        """Write a table as a row group."""
+        self._open().write_table(table, row_group_size=table.num_rows)
+        self._groups += 1
+
+    def checkpoint(self, footer: Mapping[str, str]) -> None:
+        """End the segment: once the stream is synced, all rows so far can be recovered. Without new ones it does
+        nothing."""
+        if self._groups:
+            self._end(footer_keys(footer) | {SEGMENT_START: str(self._start)})
+
+    def close(self, footer: Mapping[str, str]) -> None:
+        """Complete the file."""
+        keys = footer_keys(footer)
+        if not self._ended:
+            self._end(keys)
+            return
+        self.checkpoint(footer)
+        self._stream.write(_footer_of_all(self._ended, keys))
+
+    def abandon(self) -> None:
+        """Write nothing more."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with suppress(OSError, ValueError, pa.ArrowException):
+                writer.close()
+            writer.is_open = False  # or its destructor would try once more, and print how that went
+
+    def _open(self) -> pq.ParquetWriter:
+        if self._writer is None:
+            self._writer = _writer_behind(self._stream, self._start)
+        return self._writer
+
+    def _end(self, keys: dict[str, str]) -> None:
+        writer = self._open()
+        writer.add_key_value_metadata(keys)
+        writer.close()
+        self._writer = None
+        self._ended.append(writer.writer.metadata)
+        self._groups = 0
+        self._stream.flush()
+        self._start = self._stream.tell()
+
+
+class _Behind:
+    """A stream that passes on what comes behind the bytes that are in the file already."""
+
+    closed = False
+
+    def __init__(self, stream: BufferedWriter) -> None:
+        self._stream = stream
+        self.passes = False
+
+    def write(self, data: pa.Buffer) -> int:
+        """Write it, or count it as written."""
+        return self._stream.write(data) if self.passes else len(data)
+
+    def flush(self) -> None:
+        """Nothing is held here."""
+
+
+def _writer_behind(stream: BufferedWriter, start: int) -> pq.ParquetWriter:
+    """A writer whose offsets count from the start of the file, of which there are `start` bytes.
+
+    Arrow takes offsets from what went through its sink, and begins at 0 only. So it is shown the file's own bytes as
+    if it wrote them; they are neither copied nor looked at.
+    """
+    behind = _Behind(stream)
+    sink = pa.PythonFile(behind, mode="w")
+    writer = pq.ParquetWriter(sink, schema.SCHEMA, **WRITER_OPTIONS)
+    with mmap.mmap(stream.fileno(), start, prot=mmap.PROT_READ) as there:
+        buffer = pa.py_buffer(there)
+        sink.write(buffer.slice(sink.tell()))
+        del buffer
+    if sink.tell() != start:
+        raise OSError(f"Arrow's writer stands at {sink.tell()}, the file at {start}")
+    behind.passes = True
+    return writer
+
+
+def _footer_of_all(segments: list[pq.FileMetaData], keys: dict[str, str]) -> pa.Buffer:
+    """One footer with the row groups of all segments."""
+    nothing = pq.ParquetWriter(pa.BufferOutputStream(), schema.SCHEMA, **WRITER_OPTIONS)
+    nothing.add_key_value_metadata(keys)
+    nothing.close()
+    whole = nothing.writer.metadata
+    for segment in segments:
+        whole.append_row_groups(segment)
+    out = pa.BufferOutputStream()
+    whole.write_metadata_file(out)
+    return out.getvalue().slice(len(MAGIC))

@@ -1,0 +1,106 @@
+"""What files are called while they are written, and which of them were left behind by a crash."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+MAIN, TAIL, NEXT_TAIL = ".tmp", ".tail", ".tail2"
+"""The file itself, rows that are not in it yet, and their next version."""
+
+PATTERN = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}\.(?:tmp|tail2?)", re.DOTALL)
+
+NAME_BYTES = 200
+"""What of the wished name a temporary one holds: 255 bytes are the most that a name may have."""
+
+
+def temporary_name(name: str) -> str:
+    """Under which a file of that name is written: a dot, the name (its first 200 bytes), something unguessable."""
+    return f".{_start(name)}.{secrets.token_hex(8)}{MAIN}"
+
+
+def wished_name(temporary: str) -> str | None:
+    """The name that a temporary file would have got; None if it is no temporary file."""
+    found = PATTERN.fullmatch(temporary)
+    return found["name"] if found else None
+
+
+class Leftover(NamedTuple):
+    """A recording that was not completed: its file, and the tail beside it; one of them may be missing."""
+
+    main: Path
+
+    @property
+    def tail(self) -> Path:
+        """Rows that are not in the file yet."""
+        return self.main.with_suffix(TAIL)
+
+    @property
+    def wished(self) -> Path:
+        """The name that it would have got."""
+        return self.main.with_name(wished_name(self.main.name) or self.main.name)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that may be there."""
+        return self.main, self.tail, self.main.with_suffix(NEXT_TAIL)
+
+
+def leftover(path: Path) -> Leftover | None:
+    """What a temporary file is part of; None if its name is not that of one."""
+    return Leftover(path.with_suffix(MAIN)) if wished_name(path.name) is not None else None
+
+
+def leftovers_of(path: Path) -> list[Leftover]:
+    """What was left of the recordings that wished for this name, oldest first."""
+    found = (candidate for candidate in leftovers_in(path.parent) if _start(path.name) == candidate.wished.name)
+    return sorted(found, key=_modified)
+
+
+def leftovers_in(folder: Path) -> list[Leftover]:
+    """What was left in a folder. Nothing if it can't be read."""
+    return sorted(set(_in(folder)))
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether somebody is still writing a file: who writes holds its lock."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _in(folder: Path) -> Iterator[Leftover]:
+    try:
+        paths = list(folder.iterdir())
+    except OSError:
+        return
+    for path in paths:
+        found = leftover(path)
+        if found is not None:
+            yield found
+
+
+def _modified(candidate: Leftover) -> float:
+    try:
+        return candidate.main.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _start(name: str) -> str:
+    return os.fsdecode(os.fsencode(name)[:NAME_BYTES])
