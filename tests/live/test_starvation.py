@@ -138,7 +138,7 @@ class TestStalledDisk:
         until_looked(recorder)
         subprocess.run(["fsfreeze", "-f", disk], check=True)
         try:
-            # six batches may wait, of 131,072 rows each, and what the ring holds
+            # more than the six batches of 131,072 rows that may wait, and what the ring holds
             counted.make(1_200_000)
             full = resident(recorder.pid)
             counted.make(600_000)
