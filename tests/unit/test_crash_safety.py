@@ -21,6 +21,8 @@ from test_recording import CALL
 from tracer import recording
 from tracer.cli.recover import recover as recover_verb
 from tracer.errors import DamagedFileError, OutputError, UsageError
+from tracer.losses import Entry
+from tracer.pipeline import loss_keys
 from tracer.repair.recover import find, recover
 from tracer.schema import SCHEMA
 from tracer.sinks import parquet_file
@@ -52,7 +54,7 @@ class Scene:
         return Leftover(self.file.file.temporary)
 
     def write(self, rows: int, *, sync: bool = False) -> None:
-        footer = FOOTER | {"loss": json.dumps({"ring_full": self.rows})}
+        footer = FOOTER | loss_keys({"ring_full": self.rows}, [Entry("ring_full", 0, 1, 9, self.rows)])
         self.file.write(batch_of(self.rows, rows), footer)
         self.rows += rows
         if sync:
@@ -263,7 +265,7 @@ class TestRecover:
         with recording.open(scene.path) as opened:
             facts = dict(opened.metadata)
             assert json.loads(facts.pop("recovered")) == {"segments": 2, "unused_bytes": 0}
-            assert facts == FOOTER | {"loss": '{"ring_full": 20}'}
+            assert facts == FOOTER | loss_keys({"ring_full": 20}, [Entry("ring_full", 0, 1, 9, 20)])
 
     def test_of_a_tail_alone(self, tmp_path):
         scene = Scene(tmp_path)
@@ -274,6 +276,9 @@ class TestRecover:
         with recording.open(scene.path) as opened:
             assert opened.metadata["session"] == "abc"
             assert opened.loss == {"ring_full": 3}
+            assert opened.losses.select(["from_ns", "to_ns", "lost"]).to_pylist() == [
+                {"from_ns": 1, "to_ns": 9, "lost": 3}
+            ], "the ledger goes with the totals, or its windows would be unknown"
 
     def test_that_lacks_only_its_name(self, tmp_path):
         scene = Scene(tmp_path)

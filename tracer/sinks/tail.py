@@ -97,7 +97,7 @@ class Tail:
         if self._writer is None:
             described = schema.SCHEMA.with_metadata(keys)
             self._writer = pa.ipc.new_stream(self._stream, described, options=OPTIONS)
-        loss = {key: value for key, value in keys.items() if key.endswith(".loss")}
+        loss = {key: value for key, value in keys.items() if key.endswith((".loss", ".losses"))}
         self._writer.write_batch(batch.replace_schema_metadata(keys), custom_metadata=loss)
         self._stream.flush()
         self.is_dirty = True
