@@ -15,7 +15,10 @@ from conftest import Cli, Counted, Start, records_of, stop, until, until_attache
 from test_watch import new_view
 
 import tracer
-from tracer.pipeline import Filter, LiveSession, Processes, Watch
+from tracer.capture.kernel import LOSS_CAUSES
+from tracer.cli.progress import closing_line
+from tracer.pipeline import Command, Filter, LiveSession, ParquetRecorder, Processes, Watch
+from tracer.pipeline import record as record_session
 
 AROUND = 100
 """Calls of a burst that fits in the smallest ring."""
@@ -157,6 +160,20 @@ class TestFailOnLoss:
     @pytest.mark.parametrize("status", [0, 7])
     def test_status_is_the_commands_if_nothing_was_lost(self, cli: Cli, status: int) -> None:
         cli("record", "--fail-on-loss", "-o", "a.parquet", "--", "sh", "-c", f"exit {status}", status=status)
+
+
+def test_a_counter_that_can_not_be_read_is_unknown(work: Path) -> None:
+    with LiveSession(Command(["true"]), frozenset({"execve"}), Filter()) as session:
+        session._source._losses_fd = -1  # as if the kernel refused to read the map
+        outcome = record_session(session, ParquetRecorder(work / "a.parquet"))
+    unread = {cause for cause, lost in outcome.losses.items() if lost is None}
+    assert unread == set(LOSS_CAUSES)
+    assert " s, of at least as many calls, lost: ring_full unknown, " in closing_line(work / "a.parquet", outcome)
+    with tracer.open(work / "a.parquet") as opened:
+        assert opened.loss == outcome.losses
+        entries = opened.losses.to_pylist()
+    assert {entry["cause"] for entry in entries} == unread
+    assert all(entry["lost"] is None and entry["from_ns"] < entry["to_ns"] for entry in entries)
 
 
 def test_nothing_lost_is_an_empty_ledger(cli: Cli, work: Path) -> None:
