@@ -64,9 +64,6 @@ class HeadlessLoopProc(HeadlessLoop):
         pid = self.holder.pid
         super().__init__(folder, pairs=pairs, ask_proc=True, threads=1, names=False, pid=pid)
         self.cold = cold
-        self.asks = 0
-        self._asked = 0
-        """How often /proc was asked in the last operation."""
         if gone:
             self.holder.end()
         self.covers = f"{super().covers}. The stream has no names: /proc is asked, {self.asking(cold, gone)}"
@@ -82,14 +79,6 @@ class HeadlessLoopProc(HeadlessLoop):
         if self.cold:
             end = task_exit(self.holder.pid)
             self.engine.feed(end)
-        self._asked = self.engine.pairer.proc_asks
-
-    def run(self) -> None:
-        self.feed()
-
-    def finish(self) -> None:
-        self.asks = self.engine.pairer.proc_asks - self._asked
-        super().finish()
 
     def close(self) -> None:
         self.holder.end()
