@@ -5,11 +5,14 @@
 What Python, C and Arrow ask of their allocators in the timed part of an operation, once it has been run a few times:
 malloc, calloc, realloc, aligned allocations, and Python's own (small objects one by one, not the arenas they lie in).
 Not counted: mappings (mmap), such as a new thread's stack. Arrow has an allocator of its own that memray can't see, so
-the module puts Arrow on malloc; this must happen before pyarrow is imported. For the scope of the event loop the
-thread that runs it is counted, for that of a file every thread is.
+the module puts Arrow on malloc; this must happen before pyarrow is imported. Every thread is counted; in the scope of
+the event loop nothing is written meanwhile (see counted.py), since that is the file's scope. Where a case says
+"thread", only the thread that runs the operation is counted.
 
 memray's profile function, which would make a frame object for every Python call, is switched off: only its hooks in
-the allocators are used. What tracing itself costs is taken off, as a traced run of nothing shows it.
+the allocators are used. A thread that is there already must do that itself: an operation that has some has a method
+`settle`, which makes each of them run `sys.setprofile(None)` before the counting begins. What tracing itself costs is
+taken off, as a traced run of nothing shows it.
 """
 
 from __future__ import annotations
@@ -59,7 +62,8 @@ def count(operation: Operation, *, all_threads: bool, warmups: int = 5, runs: in
         fixed = median([_traced(lambda: None, Path(name), all_threads=all_threads) for _ in range(3)])
         for _ in range(runs):
             operation.prepare()
-            counts.append(_traced(operation.run, Path(name), all_threads=all_threads))
+            settle = getattr(operation, "settle", None)
+            counts.append(_traced(operation.run, Path(name), all_threads=all_threads, settle=settle))
             operation.finish()
     found = median(counts)
     return Count(max(0, found.allocations - fixed.allocations), max(0, found.bytes - fixed.bytes))
@@ -70,19 +74,24 @@ def median(counts: list[Count]) -> Count:
     return Count(*(round(statistics.median(column)) for column in zip(*counts, strict=True)))
 
 
-def _traced(run: Callable[[], None], folder: Path, *, all_threads: bool) -> Count:
+def _traced(
+    run: Callable[[], None], folder: Path, *, all_threads: bool, settle: Callable[[], None] | None = None
+) -> Count:
     log = folder / "memray.bin"
     log.unlink(missing_ok=True)
     with memray.Tracker(log, trace_python_allocators=True):
         sys.setprofile(None)
         threading.setprofile(None)
+        if settle is not None:
+            settle()
         mark = bytearray(MARK_BYTES)
         run()
         del mark
     with memray.FileReader(log) as reader:
         records = [record for record in reader.get_allocation_records() if record.allocator not in NOT_COUNTED]
-    ours = next(record.tid for record in records if record.size == MARK_BYTES + 1)
-    sizes = [record.size for record in records if all_threads or record.tid == ours]
+    begin = next(at for at, record in enumerate(records) if record.size == MARK_BYTES + 1)
+    ours = records[begin].tid
+    sizes = [record.size for record in records[begin:] if all_threads or record.tid == ours]
     return Count(len(sizes), sum(sizes))
 
 
@@ -95,7 +104,7 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     case = importlib.import_module(options.suite).CASES[options.case]
     with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
-        operation = case.make(Path(folder))
+        operation = (case.counted or case.make)(Path(folder))
         warmups = 40 if operation.pairs <= 10_000 else 5  # until every table and pool has its size
         found = count(operation, all_threads=case.all_threads, warmups=warmups, runs=options.runs)
         written = [path.stat().st_size for path in Path(folder).glob("*.parquet")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from counted import HeadlessLoopCounted, TuiLoopCounted
 from proc import PROC_CASES
 from pyarrow_alone import PyArrowAlone
 from suite import Case, main
@@ -14,9 +15,12 @@ SIZES = (2_000, 1_000_000)
 
 
 def case(name: str, values: int | None = None, **options: Any) -> Case:
-    """One of the four pipelines."""
-    memory = "all" if name.endswith("file") else "thread"
-    return Case(partial(PIPELINES[name], **options), values, memory=memory)
+    """One of the pipelines."""
+    make = partial(PIPELINES[name], **options)
+    if name.endswith("file"):
+        return Case(make, values, memory="all")
+    counted = TuiLoopCounted if name.startswith("tui") else HeadlessLoopCounted
+    return Case(make, values, memory="all threads, the writing of rows left out", counted=partial(counted, **options))
 
 
 def cases() -> dict[str, Case]:

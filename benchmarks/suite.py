@@ -32,7 +32,8 @@ class Case:
     `values` are those of each process (None: the suite's), `loops` the runs of each value (0: as many as pyperf finds
     right, which is too many where making ready takes much longer than what is timed), `once`: one value in one process,
     no warm-up. `timer` runs the operation so many times and tells how long that took. `memory`: whose allocations are
-    counted, those of the calling thread or of all ("thread", "all"; None: nobody's).
+    counted, those of the calling thread or of all ("thread", "all"; None: nobody's); where that takes another operation
+    than the one that is timed, `counted` makes it, and `memory` says in words what it leaves out.
     """
 
     make: Callable[[Path], Operation]
@@ -41,6 +42,7 @@ class Case:
     once: bool = False
     timer: Callable[[Any, int], float] = timed
     memory: str | None = None
+    counted: Callable[[Path], Operation] | None = None
 
     @property
     def all_threads(self) -> bool:
@@ -118,7 +120,7 @@ def count_memory(suite: str, name: str, memory: str) -> dict[str, object]:
         "allocations_per_operation": counted["allocations"],
         "bytes_per_operation": counted["bytes"],
         **({"file_bytes_per_row": round(counted["file_bytes"] / counted["pairs"], 2)} if counted["file_bytes"] else {}),
-        "allocations_counted": "all threads" if memory == "all" else "calling thread",
+        "allocations_counted": {"all": "all threads", "thread": "calling thread"}.get(memory, memory),
     }
 
 

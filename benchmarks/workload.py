@@ -122,12 +122,18 @@ class Pipeline:
         raise NotImplementedError
 
 
+def new_recorder(path: Path) -> ParquetRecorder:
+    """A started recorder as `tracer-cli record` has it."""
+    return ParquetRecorder(path, force=True)
+
+
 class HeadlessLoop(Pipeline):
     covers = (
         "raw events in: pairing, names, columns, batches queued for the recorder's thread (waiting for it where 3 are "
         "queued, from 1,000,000 pairs on). Not: making the events, the recorder's start, its last writes, and its close"
     )
     recorder: ParquetRecorder
+    make_recorder = staticmethod(new_recorder)
 
     def prepare(self) -> None:
         super().prepare()
@@ -135,7 +141,7 @@ class HeadlessLoop(Pipeline):
         self.get_going()
 
     def start(self) -> None:
-        self.recorder = new_recorder(self.path)
+        self.recorder = self.make_recorder(self.path)
         self.consume = self.recorder.write  # type: ignore[method-assign]
 
     def get_going(self) -> None:
@@ -174,16 +180,21 @@ class HeadlessFile(HeadlessLoop):
         pass
 
 
+def new_view() -> LiveView:
+    """What the dashboard looks at, empty."""
+    return LiveView(calls_moving(ByteClass.READ), calls_moving(ByteClass.WRITE))
+
+
 class TuiLoop(HeadlessLoop):
     covers = (
         "raw events in: pairing, names, columns, batches queued for the view's thread and for the recorder's. Not: "
         "making the events, the view's work (see tui_parquet_loop_seen), the recorder's start, last writes and close"
     )
+    make_view = staticmethod(new_view)
 
     def __init__(self, folder: Path, **options: Any) -> None:
         super().__init__(folder, **options)
-        self.view = new_view()
-        self.fanout = Fanout(self.view)
+        self.fanout = Fanout(self.make_view())
         self.consume = self.fanout.consume  # type: ignore[method-assign]
 
     def prepare(self) -> None:
@@ -192,7 +203,7 @@ class TuiLoop(HeadlessLoop):
         self.get_going()
 
     def start(self) -> None:
-        self.recorder = new_recorder(self.path)
+        self.recorder = self.make_recorder(self.path)
         self.fanout.start(self.recorder)
 
     def finish(self) -> None:
@@ -227,16 +238,6 @@ class TuiFile(TuiLoop):
 
     def finish(self) -> None:
         pass
-
-
-def new_view() -> LiveView:
-    """What the dashboard looks at, empty."""
-    return LiveView(calls_moving(ByteClass.READ), calls_moving(ByteClass.WRITE))
-
-
-def new_recorder(path: Path) -> ParquetRecorder:
-    """A started recorder as `tracer-cli record` has it."""
-    return ParquetRecorder(path, force=True)
 
 
 headless_parquet_loop = HeadlessLoop

@@ -1,0 +1,80 @@
+"""The event loop as its allocations are counted: those of every thread but what Arrow needs to write a file.
+
+The loops are the measured ones, with a recorder whose thread takes each batch and gives it back unwritten. A run ends
+when that thread, and the view's where there is one, have done all they had to do: nothing is left out because it
+happened later.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+from pathlib import Path
+
+from workload import HeadlessLoop, TuiLoop, new_view
+
+from tracer._fast import Columns
+from tracer.sinks.recorder import ParquetRecorder
+
+
+class UnwrittenRecorder(ParquetRecorder):
+    """Queues and releases batches as ever; between that it only counts their rows."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, force=True)
+        self._handed = 0
+        self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def write(self, columns: Columns) -> None:
+        self._handed += 1
+        super().write(columns)
+
+    def wait(self) -> None:
+        """Until all batches so far are released."""
+        while self._handed:
+            self._done.get(timeout=60)
+            self._handed -= 1
+
+    def _write(self, columns: Columns) -> None:
+        super()._write(columns)
+        self._done.put(None)
+
+    def _put(self, columns: Columns) -> None:
+        sys.setprofile(None)  # see allocations.py
+        self.rows += columns.rows
+
+
+class UnprofiledView:
+    """A view, on a thread that no profiler watches."""
+
+    def __init__(self) -> None:
+        self._view = new_view()
+
+    def consume(self, columns: Columns) -> None:
+        sys.setprofile(None)
+        self._view.consume(columns)
+
+
+class HeadlessLoopCounted(HeadlessLoop):
+    recorder: UnwrittenRecorder
+    make_recorder = UnwrittenRecorder
+
+    def settle(self) -> None:
+        """Nothing is under way any more, and no thread is profiled."""
+        self.get_going()
+        self.wait()
+
+    def wait(self) -> None:
+        self.recorder.wait()
+
+    def run(self) -> None:
+        self.feed()
+        self.wait()
+
+
+class TuiLoopCounted(TuiLoop, HeadlessLoopCounted):
+    make_view = UnprofiledView
+
+    def wait(self) -> None:
+        self.recorder.wait()
+        self.fanout.wait()
