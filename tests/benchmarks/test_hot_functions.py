@@ -1,7 +1,7 @@
 """What runs for every event compiles to C that never calls Python: Cython's own annotation says so, line by line.
 
 Functions that are inline in a .pxd have no annotation of their own; they are `noexcept nogil`, which lets Cython refuse
-whatever would need Python.
+whatever would need Python, but for what takes the GIL by itself: that is looked for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from Cython.Build import cythonize
 from setuptools import Extension
 
 SOURCES = sorted((TOP / "tracer" / "_fast").glob("*.pyx"))
+HEADERS = sorted((TOP / "tracer" / "_fast").glob("*.pxd"))
 HOT = {
     "ring": {"copy_records"},
     "engine": {"run"},
@@ -29,10 +30,35 @@ HOT = {
     "columns": {"append", "fill_result", "fill_file", "fill_numbers"},
     "dictionary": {"add_text", "keep_text"},
     "arrow": {"compute", "describe_column"},
-    "statistics": {"add_chunk", "find_place"},
+    "procfs": {"ask_name", "ask_comm", "is_gone", "fill_header", "add_record"},
+    "statistics": {"add_rows", "add_chunk", "add_gap", "add_time", "find_syscall", "find_directory", "find_place"},
+    "groups": {"keep_best_half", "fold", "index_keys", "move_window", "compact"},
+    "sketch": {"widen", "add_slowly", "merge"},
     "rowring": {"add", "copy_rows"},
+    "trie": {"add_rows", "step", "make_step", "go", "named_child", "add", "add_to_directory", "add_to_tree", "walk"},
+    "tree": {"compact", "keep_heavy", "sum_up"},
 }
 """By module, functions that must be among those that are looked at."""
+
+INLINE = {
+    "batch": {"bit", "set_bit"},
+    "calls": {"argument", "descriptor_argument", "is_errno"},
+    "columns": {"is_full"},
+    "dictionary": {"hash_bytes", "encode"},
+    "fdcache": {"get_process", "entry"},
+    "groups": {"add_call", "add_counts", "add_key", "find_key", "group_of"},
+    "intmap": {"find", "insert", "take"},
+    "pairer": {"finish"},
+    "paths": {"cut_path", "join_path", "fold", "spell_components"},
+    "records": {"take_paths", "take_name"},
+    "sketch": {"bin_of", "add_to_bin"},
+    "text": {"new_text", "replace", "drop"},
+    "tree": {"child", "new_node", "place"},
+    "values": {"requested_bytes", "moved_bytes", "file_offset", "duration_ns"},
+}
+"""The same of headers."""
+
+TAKES_THE_GIL = re.compile(r"\bwith\s+gil\b|\braise\b|\bassert\b")
 
 LINE = re.compile(r'<pre class="cython line score-(\d+)"[^>]*>\+?<span class="">(\d+)</span>')
 
@@ -104,6 +130,39 @@ def test_functions_without_the_gil_are_plain_c(path: Path, scores: dict[str, dic
         if scores[path.stem].get(line, 0) > 0
     ]
     assert with_python == []
+
+
+@pytest.mark.parametrize("path", HEADERS, ids=lambda path: path.stem)
+def test_inline_functions_are_plain_c(path: Path) -> None:
+    assert problems(path.read_text()) == []
+    assert {name for name, _ in functions(path.read_text())} >= INLINE.get(path.stem, set())
+
+
+def problems(header: str) -> list[str]:
+    """What in a header's inline functions is not, or may not be, plain C."""
+    lines = [line.partition("#")[0] for line in header.splitlines()]
+    inline = sum("inline" in line.split() for line in lines)
+    plain = len(re.findall(r"\bnoexcept\s+nogil\s*:", "\n".join(lines)))
+    uncertain = [] if inline == plain else [f"{inline} inline, {plain} noexcept nogil"]
+    return uncertain + [line.strip() for line in lines if TAKES_THE_GIL.search(line)]
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("cdef inline int f() noexcept nogil:", "    with gil: object()"),
+        ("cdef inline int f() noexcept nogil:", "    with  gil:\n        object()"),
+        ("cdef inline int f() noexcept nogil:", "    raise ValueError"),
+        ("cdef inline int f() noexcept nogil: assert 1", ""),
+        ("cdef inline int f() nogil:", "    return 1"),
+        ("cdef inline int f() except -1 nogil:", "    return 1"),
+        ("cdef inline int f(int a,\n                  int b) noexcept:", "    return 1"),
+    ],
+)
+def test_inline_functions_that_may_need_python_are_noticed(head: str, body: str) -> None:
+    good = "cdef inline int g(int a) noexcept nogil:\n    return a  # with gil\n\n\n"
+    assert problems(good) == []
+    assert problems(f"{good}{head}\n{body}\n") != []
 
 
 def test_scores_are_read(scores: dict[str, dict[int, int]]) -> None:
