@@ -62,6 +62,7 @@ NAMES = ",".join(SYSCALLS)
 FILES = 10_000
 SLOW_DIVISOR = 20
 RATES = "1k,10k,100k,500k,1M,max"
+OWN = str(Path(sys.executable).with_name("tracer-cli"))
 BPFTRACE_PROGRAM = "tracepoint:raw_syscalls:sys_exit /pid == cpid/ { @[args->id] = count(); }"
 
 
@@ -194,11 +195,10 @@ def counts_of_bpftrace(path: Path) -> int:
 
 
 def tools() -> list[Tool]:
-    """The tracers that are installed here; tracer-cli is the one beside this interpreter."""
-    own = str(Path(sys.executable).with_name("tracer-cli"))
+    """The tracers that are installed here; tracer-cli, the one beside this interpreter, always is."""
     known = (
         Tool(
-            "tracer-cli record", own, lambda out: ["record", "-q", "--force", "-e", NAMES, "-o", str(out), "--"], rows
+            "tracer-cli record", OWN, lambda out: ["record", "-q", "--force", "-e", NAMES, "-o", str(out), "--"], rows
         ),
         Tool("strace -o", "strace", lambda out: ["-f", "-e", f"trace={NAMES}", "-o", str(out)], lines, slow=True),
         Tool(
@@ -425,6 +425,8 @@ def parse_options() -> argparse.Namespace:
         parser.error(f"--count is at least {SLOW_DIVISOR}, --runs at least 1, --seconds more than 0")
     if options.output is not None and options.output.exists():
         parser.error(f"{options.output} exists")
+    if shutil.which(OWN) is None:
+        parser.error(f"{OWN} is missing: run this by the interpreter that tracer is installed for, as ./dev bench does")
     if os.geteuid() != 0:
         parser.error("tracing needs root: sudo, or ./dev bench")
     if shutil.which("gcc") is None:

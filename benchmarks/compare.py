@@ -18,6 +18,9 @@ FIGURES = {
 
 
 def main() -> int:
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        return 0
     files = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     if len(files) != 2:
         print((__doc__ or "").partition("\n")[0], file=sys.stderr)
@@ -43,7 +46,10 @@ def main() -> int:
 
 def load(name: str) -> dict[str, pyperf.Benchmark]:
     """The benchmarks of a file by name. Raises OSError, or ValueError if it is none of pyperf's."""
-    return {bench.get_name(): bench for bench in pyperf.BenchmarkSuite.load(name)}
+    try:
+        return {bench.get_name(): bench for bench in pyperf.BenchmarkSuite.load(name)}
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def print_memory(before: dict[str, pyperf.Benchmark], after: dict[str, pyperf.Benchmark], common: list[str]) -> None:

@@ -1,21 +1,26 @@
 """Run suites of benchmarks and keep what they find: python benchmarks/run.py [NAME ...] [-d FOLDER] [PYPERF OPTIONS].
 
 A name is that of a suite (pipeline, scaling, stages; live as root; all of them by default) or a pattern of benchmarks'
-names: `pipeline 'headless_*'`. Each suite leaves `<suite>-<date>-<time>.json` in the folder. Options that are not
-known here go to each suite but live: `--fast`, `--rigorous`, `--no-memory`.
+names: `'headless_*'` runs them wherever they are, `pipeline '*/2000'` those of one suite. The live suite has no names:
+it runs as a whole. Each suite leaves `<suite>-<date>-<time>.json` in the folder. Options that are not known here go to
+each suite but live: `--fast`, `--rigorous`, `--no-memory`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from suite import matches
+
 HERE = Path(__file__).parent
-SUITES = ("pipeline", "scaling", "stages", "live")
+NAMED_CASES = ("pipeline", "scaling", "stages")
+SUITES = (*NAMED_CASES, "live")
 
 
 def main() -> int:
@@ -23,14 +28,38 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="suites, and patterns of benchmarks' names")
     parser.add_argument("-d", "--folder", type=Path, default=HERE.parent / "bench-profiles", help="where results go")
     options, more = parser.parse_known_args()
+    try:
+        patterns = plan(options.names, {suite: names_of(suite) for suite in NAMED_CASES})
+    except ValueError as error:
+        print(f"{error}; suites are {', '.join(SUITES)}, `bench_SUITE.py --list` has the rest", file=sys.stderr)
+        return 2
     options.folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    more += [f"--only={name}" for name in options.names if name not in SUITES]
-    named = [suite for suite in SUITES if suite in options.names]
     statuses = [
-        run(suite, options.folder / f"{suite}-{stamp}.json", more, asked=bool(named)) for suite in named or SUITES
+        run(suite, options.folder / f"{suite}-{stamp}.json", [*more, *only], asked=suite in options.names)
+        for suite, only in patterns.items()
     ]
     return max(statuses)
+
+
+def names_of(suite: str) -> list[str]:
+    """The names of a suite's benchmarks."""
+    return list(importlib.import_module(f"bench_{suite}").CASES)
+
+
+def plan(names: list[str], cases: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The suites that are meant, each with the options that choose among its benchmarks. Raises ValueError."""
+    patterns = [name for name in names if name not in SUITES]
+    suites = [suite for suite in SUITES if suite in names]
+    if not patterns:
+        return {suite: [] for suite in suites or SUITES}
+    searched = [suite for suite in suites or cases if suite in cases]
+    for pattern in patterns:
+        if not any(matches(name, [pattern]) for suite in searched for name in cases[suite]):
+            raise ValueError(f"no suite and no benchmark{' of these suites' if suites else ''} is called {pattern}")
+    chosen = {suite: [p for p in patterns if any(matches(name, [p]) for name in cases[suite])] for suite in searched}
+    found = {suite: [f"--only={pattern}" for pattern in mine] for suite, mine in chosen.items() if mine}
+    return found | ({"live": []} if "live" in suites else {})
 
 
 def run(suite: str, output: Path, more: list[str], *, asked: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pyperf
 import pytest
 from conftest import TOP
+from run import SUITES, plan
 
 ENVIRONMENT = {"machine", "kernel", "python", "pyarrow", "numpy", "commit", "file_system"}
 MEMORY = {"allocations_per_operation", "bytes_per_operation", "allocations_counted"}
@@ -18,7 +20,7 @@ NO_CLOCK = ["--debug-single-value", "--quiet"]
 BEGUN = ["headless_parquet_loop", "headless_parquet_file", "headless_parquet_loop_proc", "pyarrow_alone"]
 
 
-def run(script: str, *arguments: str) -> str:
+def run_script(script: str, *arguments: str) -> str:
     answer = subprocess.run(
         [sys.executable, str(TOP / "benchmarks" / script), *arguments], capture_output=True, text=True
     )
@@ -41,7 +43,7 @@ def results(path: Path) -> dict[str, pyperf.Benchmark]:
 def test_a_suite_runs(tmp_path: Path, suite: str, patterns: list[str]) -> None:
     saved = tmp_path / "out.json"
     only = [f"--only={pattern}" for pattern in patterns]
-    printed = run(f"bench_{suite}.py", "-o", str(saved), "--no-memory", *NO_CLOCK, *only)
+    printed = run_script(f"bench_{suite}.py", "-o", str(saved), "--no-memory", *NO_CLOCK, *only)
     found = results(saved)
     assert len(found) >= 6
     for name, bench in found.items():
@@ -58,14 +60,51 @@ def test_a_suite_runs(tmp_path: Path, suite: str, patterns: list[str]) -> None:
 
 def test_results_are_kept_and_compared(tmp_path: Path) -> None:
     for stamp in ("a", "b"):
-        run("run.py", "headless_parquet_loop/2000", "pipeline", "-d", str(tmp_path / stamp), *NO_CLOCK)
+        run_script("run.py", "headless_parquet_loop/2000", "pipeline", "-d", str(tmp_path / stamp), *NO_CLOCK)
     first, second = (next((tmp_path / stamp).glob("pipeline-????????-??????.json")) for stamp in ("a", "b"))
     notes = results(first)["headless_parquet_loop/2000"].get_metadata()
     assert set(notes) >= MEMORY
     assert notes["pairs_per_operation"] == 2000
-    printed = run("compare.py", str(first), str(second))
+    printed = run_script("compare.py", str(first), str(second))
     assert re.search(r"^headless_parquet_loop/2000 +allocations +[0-9,]+ +[0-9,]+ +[0-9.]+$", printed, re.MULTILINE)
     assert re.search(r"^headless_parquet_loop/2000 +bytes ", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize("names", [["nonsense"], ["pipelin"], ["pipeline", "ring"], ["live", "rw*"], ["ring", "no-*"]])
+def test_a_name_that_nothing_has_runs_nothing(tmp_path: Path, names: list[str]) -> None:
+    command = [sys.executable, str(TOP / "benchmarks" / "run.py"), "-d", str(tmp_path / "out"), *NO_CLOCK, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "no benchmark" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+CASES = {"pipeline": ["loop/1", "loop/2", "file/1"], "stages": ["ring", "loop/1"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "planned"),
+    [
+        ([], {suite: [] for suite in SUITES}),
+        (["live", "pipeline"], {"pipeline": [], "live": []}),
+        (["ring"], {"stages": ["--only=ring"]}),
+        (["loop/*", "file/*"], {"pipeline": ["--only=loop/*", "--only=file/*"], "stages": ["--only=loop/*"]}),
+        (["loop/1", "pipeline", "live"], {"pipeline": ["--only=loop/1"], "live": []}),
+    ],
+)
+def test_names_choose_suites(names: list[str], planned: dict[str, list[str]]) -> None:
+    assert plan(names, CASES) == planned
+
+
+def test_the_live_suite_is_not_run_without_what_it_measures(tmp_path: Path) -> None:
+    """tracer-cli lies beside an interpreter; beside another one it is missing."""
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    command = [str(python), str(TOP / "benchmarks" / "bench_live.py"), "--quick"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert "tracer-cli is missing" in done.stderr.splitlines()[-1]
 
 
 def test_what_is_no_result_is_told_in_a_line(tmp_path: Path) -> None:
@@ -75,6 +114,11 @@ def test_what_is_no_result_is_told_in_a_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "Traceback" not in done.stderr
+    assert str(other) in done.stderr
+
+
+def test_compare_tells_how_it_is_called() -> None:
+    assert "A.json B.json" in run_script("compare.py", "--help")
 
 
 PIPELINES = (
@@ -108,7 +152,7 @@ NAMES = {
 
 @pytest.mark.parametrize("suite", ["pipeline", "scaling", "stages"])
 def test_what_is_promised_is_there(suite: str) -> None:
-    names = run(f"bench_{suite}.py", "--list").split()
+    names = run_script(f"bench_{suite}.py", "--list").split()
     assert len(names) == len(set(names))
     assert set(names) >= NAMES[suite]
 
