@@ -440,7 +440,12 @@ def main() -> None:
     about = [f"operation: {job.operation}", *(f"{key}: {value}" for key, value in machine().items())]
     for kind in kinds:
         versions = "; ".join(first_line((beside(program), "--version")) for program in PROFILERS[kind])
-        text = "\n".join([*about, f"made with: {versions}", "", *PROFILES[kind](job)])
+        try:
+            text = "\n".join([*about, f"made with: {versions}", "", *PROFILES[kind](job)])
+        except BaseException:
+            for partial in job.prefix.parent.glob(f"{job.prefix.name}-{kind}*"):
+                partial.unlink()  # half a profile would be taken for one
+            raise
         job.file(f"{kind}.txt").write_text(text + "\n")
         print(f"{text}\n\nsaved beside: {job.file(f'{kind}.txt')}\n", flush=True)
 

@@ -1,0 +1,37 @@
+"""The profiler runs, as far as it needs neither root nor perf; what it can't finish it doesn't leave."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import benchprof
+import pytest
+from conftest import TOP
+
+
+def test_memory_is_profiled(tmp_path: Path) -> None:
+    script = str(TOP / "benchmarks" / "benchprof.py")
+    options = ["headless_parquet_file", "--pairs", "2000", "--only", "mem", "--folder", str(tmp_path)]
+    done = subprocess.run([sys.executable, script, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    text = next(tmp_path.glob("pipeline-*-mem.txt")).read_text()
+    assert text in done.stdout
+    assert "Allocated: everything that one run asks for" in text
+    assert "parquet::" in text  # native frames, too
+    assert {path.name.partition("-mem")[2] for path in tmp_path.iterdir()} == {".txt", "-allocated.bin", "-in-use.bin"}
+
+
+def test_a_profile_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(job: benchprof.Job) -> Iterator[str]:
+        job.file("mem-allocated.bin").write_bytes(b"half")
+        yield "the first line"
+        raise SystemExit("memray ended with status 1")
+
+    monkeypatch.setitem(benchprof.PROFILES, "mem", fail)
+    monkeypatch.setattr(sys, "argv", ["benchprof.py", "--only", "mem", "--folder", str(tmp_path)])
+    with pytest.raises(SystemExit, match="status 1"):
+        benchprof.main()
+    assert list(tmp_path.iterdir()) == []
