@@ -24,8 +24,9 @@ recorder     CPU time, user and system, of the tracer's process alone with all i
              same while the load runs, as a share of one CPU. From the process's CPU clock, read by the load before its
              first call (what came before is the `start`) and by this program when the tracer has ended, not yet waited
              for. What the tool uses for a load of no calls (closing files, unloading programs) is taken off; where
-             calls are few, the noise of that is all one sees, and the share of a CPU tells more. What runs inside the
-             load's own calls (eBPF programs) is in the slowdown.
+             calls are few, the noise of that is all one sees. `of a CPU` has no more than what was done before the
+             load's last call: rows that are written after it, all of them where calls are few, are in `recorder` only.
+             What runs inside the load's own calls (eBPF programs) is in the slowdown.
 B per row    size of the tool's output over its rows, everything included; `-` for tools that only count.
 lost         calls that the load made and the output doesn't have. What a load of no calls leaves there is taken off.
 

@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from many_paths import distinct_files
 from suite import Case, main
 from workload import FOOTER, Pipeline, new_recorder
 
 from tracer._fast import Columns
+from tracer.capture.generator import pieces
 
 PIECE = 1_000_000
 """Calls that are made ready at once: a longer run takes turns with the making of what comes next."""
@@ -18,6 +20,7 @@ PIECE = 1_000_000
 PAIRS = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 THREADS = (1, 10, 100, 1_000)
 PATHS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
+"""How many there may be; FIXED_PAIRS calls don't come to more than some 90,000: see `EngineAlone.notes`."""
 FIXED_PAIRS = 200_000
 
 
@@ -30,6 +33,14 @@ class EngineAlone(Pipeline):
         self.turns = max(1, pairs // PIECE)
         super().__init__(folder, pairs=pairs // self.turns, **options)
         self.pairs = pairs
+        self.options = options
+
+    def notes(self) -> dict[str, object]:
+        """How many of the paths that there may be are in the rows of one operation: fewer where calls are few."""
+        if "distinct_paths" not in self.options:
+            return {}
+        first = next(pieces("DiverseAllTypes", self.pairs, **self.options))
+        return {"distinct_paths_per_operation": distinct_files(first)}
 
     def begin(self) -> None:
         """What comes before the first turn, timed."""

@@ -1,8 +1,8 @@
 """Whether memory stays bounded while ever new paths are seen: python benchmarks/many_paths.py [PAIRS].
 
-Feeds a generated stream (DiverseAllTypes, 10 threads) through one engine and a `LiveView`, and prints, now and then, how
-many calls the view has counted and the resident memory of the whole process, generator included. Then the same stream
-runs once more, to tell how many different paths are in it: what takes memory comes only when memory was looked at.
+Feeds a generated stream (DiverseAllTypes, 10 threads) through one engine and a `LiveView`, and prints, now and then,
+how many calls the view has counted and the resident memory of the whole process, generator included. Then the same
+stream runs once more, to tell how many different paths are in it: that takes memory, when none is looked at any more.
 """
 
 from __future__ import annotations

@@ -126,7 +126,8 @@ def count_memory(suite: str, name: str, memory: str) -> dict[str, object]:
 
 def about(case: Case, folder: Path) -> dict[str, object]:
     operation = case.make(folder)
-    return {"timer_covers": operation.covers, "pairs_per_operation": operation.pairs}
+    more = getattr(operation, "notes", dict)()
+    return {"timer_covers": operation.covers, "pairs_per_operation": operation.pairs, **more}
 
 
 @functools.cache

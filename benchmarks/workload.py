@@ -187,8 +187,9 @@ def new_view() -> LiveView:
 
 class TuiLoop(HeadlessLoop):
     covers = (
-        "raw events in: pairing, names, columns, batches queued for the view's thread and for the recorder's. Not: "
-        "making the events, the view's work (see tui_parquet_loop_seen), the recorder's start, last writes and close"
+        "raw events in: pairing, names, columns, batches queued for the view's thread and for the recorder's (waiting "
+        "for them where 3 are queued, from 1,000,000 pairs on). Not: making the events, the view's work on what is "
+        "queued at the end (see tui_parquet_loop_seen), the recorder's start, last writes and close"
     )
     make_view = staticmethod(new_view)
 

@@ -54,6 +54,8 @@ def test_a_suite_runs(tmp_path: Path, suite: str, patterns: list[str]) -> None:
         assert bench.get_values()[0] > 0
         assert notes["timer_covers"] in printed
         assert f"\n{name} " in printed
+        if "/paths/" in name:
+            assert notes["distinct_paths_per_operation"] == int(name.rpartition("/")[2])
     if suite == "pipeline":
         assert {name.partition("/")[0] for name in found} >= set(BEGUN)
 

@@ -33,8 +33,9 @@ class Recorder(Protocol):
 class Fanout:
     """Hands every batch to a view, and to a recorder between `start` and `stop`, as often as they come.
 
-    The view looks at batches on a thread of its own, so that whoever drains the kernel's ring doesn't wait for it.
-    `consume` is called by one thread, the others by any. Leaving the context waits until the view has seen everything.
+    The view looks at batches on a thread of its own, so that whoever drains the kernel's ring waits for it only when
+    it has fallen QUEUED_BATCHES behind. `consume` is called by one thread, the others by any. Leaving the context waits
+    until the view has seen everything.
     """
 
     def __init__(self, view: View) -> None:
