@@ -117,7 +117,7 @@ class Recording:
             self._partitioned = all(_partition(part.name) for part in self._parts)
             # closed before the descriptor is, whose number may soon mean another file
             self._connection = stack.enter_context(_connect(_spill_folder(stack)))
-            self._for_ibis = stack.enter_context(self._connection.cursor())
+            self._for_ibis = stack.enter_context(_without_progress(self._connection.cursor()))
             self._create_view()
             self._create_losses()
             self._resources = stack.pop_all()
@@ -403,7 +403,12 @@ def _connect(spill: str) -> duckdb.DuckDBPyConnection:
         }
     )
     connection.execute("SET TimeZone = 'UTC'")
-    return connection
+    return _without_progress(connection)
+
+
+def _without_progress(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """DuckDB draws its progress on standard output, which is the report's; each cursor has a setting of its own."""
+    return connection.execute("SET enable_progress_bar = false")
 
 
 def _quoted(text: str) -> str:

@@ -87,6 +87,12 @@ class TestOneFile:
         assert table.schema.field("time").type == pa.timestamp("us", tz="UTC")
         assert table.column("text").to_pylist() == ["2025-11-24 16:00:00+00"]
 
+    def test_a_long_query_draws_nothing_on_standard_output(self, tmp_path):
+        with recording.open(write_recording(tmp_path / "a.parquet", [{}])) as opened:
+            query = "SELECT current_setting('enable_progress_bar') AS drawn"
+            assert opened.sql(query)["drawn"].to_pylist() == [False]
+            assert opened.table.get_backend().con.execute(query).fetchall() == [(False,)]
+
     def test_sql_without_a_result_is_an_empty_table(self, tmp_path):
         with recording.open(write_recording(tmp_path / "a.parquet", [{}])) as opened:
             assert opened.sql("SET VARIABLE mine = 5").num_rows == 0
