@@ -218,7 +218,7 @@ class Reference:
 
     def on_comm(self, record: wire.Comm) -> None:
         thread = self.thread(record)
-        thread.comm = record.comm or thread.comm
+        thread.comm = record.comm
 
     # ---- names at enter ----
 

@@ -426,5 +426,6 @@ def test_comm_is_the_one_of_the_enter(scene: Scene) -> None:
     scene.feed(Comm(comm=b"w\xf6rker", **scene.head(WORKER)))
     row = scene.exit("prctl", 0, tid=WORKER)
     assert row and row["comm"] == "parent"
-    scene.feed(Comm(comm=b"", **scene.head(WORKER)))
     assert scene.call("getpid", tid=WORKER)["comm"] == "w\\xf6rker"
+    scene.feed(Comm(comm=b"", **scene.head(WORKER)))
+    assert scene.call("getpid", tid=WORKER)["comm"] == ""

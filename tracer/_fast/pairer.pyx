@@ -224,7 +224,7 @@ cdef class Pairer:
 
     cdef void on_comm(self, const event_header *header, const comm_body *body) noexcept nogil:
         cdef Thread *thread = self.get_thread(header)
-        if thread != NULL and body.comm[0] != 0:
+        if thread != NULL:
             set_comm(self.fd_cache.texts, thread, body.comm)
 
     # ---- threads ----

@@ -57,7 +57,7 @@ cdef const char *ask_comm(Answers *answers, uint32_t tgid, uint32_t tid, uint64_
     memset(record, 0, whole)
     size = c_read(fd, body.comm, sizeof(body.comm))
     c_close(fd)
-    if size <= 1:
+    if size < 1:
         return NULL
     body.comm[size - 1] = 0  # the newline
     fill_header(<event_header *> record, TRACER_COMM, 0, tgid, tid, now_ns, whole)
