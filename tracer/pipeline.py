@@ -47,6 +47,8 @@ from tracer.losses import (
     known,
     read_entries,
 )
+from tracer.sinks.opening import is_folder, open_recorder
+from tracer.sinks.parts import Rotation
 from tracer.sinks.raw import RawWriter
 from tracer.sinks.recorder import DURABLE_S, ParquetRecorder, recovery_hint
 
@@ -67,6 +69,7 @@ __all__ = [
     "Processes",
     "RawWriter",
     "ReplaySession",
+    "Rotation",
     "Target",
     "User",
     "Watch",
@@ -74,6 +77,8 @@ __all__ = [
     "check_privileges",
     "drop_privileges",
     "needed_afterwards",
+    "is_folder",
+    "open_recorder",
     "process_of",
     "record",
     "ring_size",
@@ -471,7 +476,7 @@ def record(session: Session, recorder: ParquetRecorder) -> Outcome:
     try:
         for columns in session.columns():
             rows += columns.rows
-            if recorder.durable_s is not None:
+            if recorder.wants_notes:
                 recorder.note(footer(session))
             recorder.write(columns)
         size = recorder.close(footer(session))

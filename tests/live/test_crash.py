@@ -80,3 +80,27 @@ def test_garbage_is_refused_in_a_line(cli: Cli, work: Path) -> None:
         assert "can be recovered" in refused
         assert len(refused.splitlines()) == 2
     assert "nothing was left behind" in cli("recover", "b.parquet", status=2).stderr
+
+
+def test_a_disk_that_is_full_in_the_end(tmp_path: Path, start: Start, cli: Cli, work: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=True)
+    try:
+        tracer = start("record", "-q", "-o", small / "a.parquet", "--", "sh", "-c", LOOP.format(pause=":"))
+        _, messages = tracer.communicate(timeout=50)
+        assert tracer.returncode == 2
+        found = re.fullmatch(
+            rf"tracer-cli: error: writing {small}/a.parquet failed: No space left on device\n"
+            r"  hint: make room, or give another place with -o; what was recorded before is safe: "
+            r"`tracer-cli recover (\S+)`\n",
+            messages.decode(),
+        )
+        assert found, messages.decode()
+        cli("recover", found[1], "-o", "saved.parquet")
+        table = pq.read_table(work / "saved.parquet")
+        assert table.num_rows > 1000
+        assert table.column("seq").to_pylist() == list(range(table.num_rows))
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", small], check=True)

@@ -112,10 +112,9 @@ class TestOutput:
         assert ended.stderr == refused(message, "give another place with -o")
         assert not list(work.iterdir())
 
-    @pytest.mark.parametrize("force", [["--force"], []])
-    def test_is_a_folder(self, force: list[str], cli: Cli, work: Path) -> None:
+    def test_raw_stream_is_a_folder(self, cli: Cli, work: Path) -> None:
         (work / "folder").mkdir()
-        ended = cli("record", *force, "-o", "folder", *WORK, status=2)
+        ended = cli("record", "-o", "a.parquet", "--raw", "folder", *WORK, status=2)
         assert ended.stderr == refused("folder is a folder", "give the name of a file")
         assert [path.name for path in work.iterdir()] == ["folder"]
 

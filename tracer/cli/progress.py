@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 
 from tracer.cli.render import count, printable, size
 from tracer.losses import Losses, lacks_calls
@@ -56,11 +55,11 @@ def total_lost(losses: Losses) -> int | None:
     return sum(known) if len(known) == len(losses) else None
 
 
-def closing_line(path: Path, outcome: Outcome) -> str:
-    """What a recording came to: rows, losses by cause, seconds, file and its size."""
+def closing_line(written: object, outcome: Outcome) -> str:
+    """What a recording came to: rows, losses by cause, seconds, what was written and its size."""
     return (
         f"tracer-cli: {count(outcome.rows)} rows in {outcome.seconds:.2f} s, {_lost(outcome.losses)}; "
-        f"{printable(str(path))}, {size(outcome.size_bytes)}"
+        f"{printable(str(written))}, {size(outcome.size_bytes)}"
     )
 
 

@@ -31,12 +31,15 @@ from tracer.pipeline import (
     ParquetRecorder,
     Processes,
     RawWriter,
+    Rotation,
     Target,
     User,
     cgroup_key,
     check_privileges,
     drop_privileges,
+    is_folder,
     needed_afterwards,
+    open_recorder,
     process_of,
     ring_size,
 )
@@ -52,8 +55,17 @@ LOSS_STATUS = 3
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file. [tracer-<comm>-<date>-<time>.parquet]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="The file; with a slash behind it, a folder of parts. [tracer-<comm>-<date>-<time>.parquet]",
+)
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@click.option("--rotate-size", "size_bytes", type=Size(), help="Begin a new part when one is this large: 100M.")
+@click.option("--rotate-time", "time_s", type=Duration(), help="Begin a new part after this time: 10m.")
+@click.option("--rotate-rows", "rows", type=click.IntRange(min=1), help="Begin a new part after so many rows.")
+@click.option("--keep", type=click.IntRange(min=1), help="Keep this many parts; the oldest are removed.")
 @click.option(
     "-p", "--pid", "pids", type=click.IntRange(1, 2**22), multiple=True, help="Trace this process; repeatable."
 )
@@ -76,9 +88,13 @@ LOSS_STATUS = 3
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no closing line.")
 def record(
     command: tuple[str, ...],
-    output: Path | None,
+    output: str | None,
     force: bool,
     user: str | None,
+    size_bytes: int | None,
+    time_s: float | None,
+    rows: int | None,
+    keep: int | None,
     raw: Path | None,
     ring_bytes: int,
     duration_s: float | None,
@@ -95,24 +111,32 @@ def record(
     \b
       tracer-cli record -- make
       tracer-cli record -o io.parquet -e %file,%desc -d 10s -p 1234
+      tracer-cli record -a -o calls/ --rotate-time 10m --keep 144
+
+    A recording in parts is a folder, `-o DIR/`, or without the slash numbered files: FILE-0001.parquet and so on.
     """
+    rotation = Rotation(size_bytes, time_s, rows, keep)
     ring_size(ring_bytes)
     wanted, filters = choose(command, **choice)  # type: ignore[arg-type]
     target = choose_target(command, choice["pids"], choice["tid"], filters.everything, user)  # type: ignore[arg-type]
-    path = output if output is not None else default_path(target.name)
+    path = Path(output if output is not None else default_path(target.name))
+    if with_summary and rotation.is_wanted and not is_folder(output or ""):
+        raise UsageError("-c can't sum up numbered files", hint="give a folder for the parts: -o DIR/")
     if raw is not None and raw.resolve() == path.resolve():
         raise UsageError("-o and --raw name the same file", hint="give each its own")
     check_privileges()
     stopping = Stopping(duration_s, target)
-    recorder = ParquetRecorder(path, force=force, durable_s=DURABLE_S)
+    recorder = open_recorder(output or path, force=force, durable_s=DURABLE_S, rotation=rotation)
     try:
-        kept = needed_afterwards(filter(None, (path, raw)), sends_signals=target.is_ours)
+        kept = needed_afterwards(
+            filter(None, (path / "part" if path.is_dir() else path, raw)), sends_signals=target.is_ours
+        )
         outcome = run(target, wanted, filters, ring_bytes, raw_writer(raw, force), recorder, stopping, quiet, kept)
     finally:
         recorder.abort()
         stopping.finish()
     if not quiet:
-        click.echo(closing_line(path, outcome), err=True)
+        click.echo(closing_line(recorder, outcome), err=True)
     if with_summary:
         print_summary(path)
     return LOSS_STATUS if fail_on_loss and not is_complete(outcome.losses) else stopping.exit_status

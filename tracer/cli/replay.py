@@ -7,18 +7,19 @@ from pathlib import Path
 import click
 
 from tracer.cli.progress import closing_line
-from tracer.pipeline import ParquetRecorder, ReplaySession
+from tracer.pipeline import ReplaySession, open_recorder
 from tracer.pipeline import record as record_session
 
 
 @click.command("replay", short_help="Make a Parquet recording of a raw stream.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The recording to write.")
+@click.option("-o", "--output", type=click.Path(), required=True, help="The recording to write, or a folder.")
 @click.option("--force", is_flag=True, help="Overwrite the recording if it exists.")
 @click.option("-q", "--quiet", is_flag=True, help="No closing line.")
-def replay(file: Path, output: Path, force: bool, quiet: bool) -> None:
+def replay(file: Path, output: str, force: bool, quiet: bool) -> None:
     """Give the rows that recording live gave, from the raw stream FILE of `record --raw`. Needs no root."""
     with ReplaySession(file) as session:
-        outcome = record_session(session, ParquetRecorder(output, force=force))
+        recorder = open_recorder(output, force=force)
+        outcome = record_session(session, recorder)
     if not quiet:
-        click.echo(closing_line(output, outcome), err=True)
+        click.echo(closing_line(recorder, outcome), err=True)

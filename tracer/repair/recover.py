@@ -160,7 +160,17 @@ class _Recovery:
         own["schema_version"] = str(schema.VERSION)
         if self._is_complete:
             return own
+        own["loss"] = _with_unknown_end(own.get("loss"))
         return own | {"recovered": json.dumps({"segments": segments, "unused_bytes": self._unused_bytes})}
+
+
+def _with_unknown_end(loss: str | None) -> str:
+    """The losses up to a crash: nobody knows how much was in the kernel's ring then."""
+    try:
+        known = json.loads(loss or "{}")
+    except (ValueError, RecursionError):
+        known = {}
+    return json.dumps((known if isinstance(known, dict) else {}) | {"undrained_bytes": None})
 
 
 def _until_damaged(batches: Iterator[pa.RecordBatch], damaged: list[BaseException]) -> Iterator[pa.RecordBatch]:

@@ -33,6 +33,7 @@ class OutputFile:
             self._check_name()
             self.temporary = path.with_name(temporary_name(path.name))
             self.stream = open_private(self.temporary)
+            self._identity = os.fstat(self.stream.fileno())
         except OSError as error:
             raise open_error(path, error) from error
 
@@ -65,8 +66,8 @@ class OutputFile:
     def is_there(self) -> bool:
         """Whether the temporary name still leads to this file."""
         try:
-            return os.path.samestat(os.lstat(self.temporary), os.fstat(self.stream.fileno()))
-        except (OSError, ValueError):
+            return os.path.samestat(os.lstat(self.temporary), self._identity)
+        except OSError:
             return False
 
     def commit(self) -> int:

@@ -42,6 +42,9 @@ class ParquetFile:
         """Bytes in files so far."""
         return self.file.stream.tell() + (self._tail.bytes_written if self._tail is not None else 0)
 
+    def __str__(self) -> str:
+        return str(self.file.path)
+
     def write(self, batch: pa.RecordBatch, footer: Mapping[str, str]) -> None:
         """Write a batch; `footer` is what the recording would say now."""
         self._rows += batch.num_rows

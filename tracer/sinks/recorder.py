@@ -74,6 +74,8 @@ class ParquetRecorder:
         self._queue: queue.Queue[Columns | None] | None = None
         self._failure: OutputError | None = None
         self._footer: Mapping[str, str] = {}
+        self.wants_notes = durable_s is not None or output is not None
+        """Whether `note` must be called before each `write`."""
         self._due_s = time.monotonic() + (durable_s or 0)
         self._thread: threading.Thread | None = None
         self._is_ended = False
@@ -84,6 +86,10 @@ class ParquetRecorder:
         with suppress(ValueError):  # closed, perhaps this very moment
             return self._output.bytes_written
         return 0
+
+    def __str__(self) -> str:
+        """What is written: a file's name, or what there is of many."""
+        return str(self._output)
 
     def note(self, footer: Mapping[str, str]) -> None:
         """What the footer would say now: it goes with what is made safe from now on."""

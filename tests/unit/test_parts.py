@@ -1,0 +1,226 @@
+"""Recordings in parts: when one ends, what it is called, which stay."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_recording import CALL
+
+from tracer import recording
+from tracer.errors import OutputError, UsageError
+from tracer.losses import Entry, dumped
+from tracer.repair.recover import find, recover
+from tracer.schema import SCHEMA
+from tracer.sinks import parts as parts_module
+from tracer.sinks.opening import open_recorder
+from tracer.sinks.part_names import Dataset, Numbered
+from tracer.sinks.parts import Parts, Rotation
+
+DAY_US = 86_400_000_000
+FOOTER = {"schema_version": "1", "session": "abc", "host": "a/b=c", "loss": '{"ring_full": 0}'}
+
+
+def batch_of(first: int, rows: int, *, day: int = 0) -> pa.RecordBatch:
+    calls = [CALL | {"seq": n, "time": CALL["time"] + day * DAY_US} for n in range(first, first + rows)]
+    (batch,) = pa.Table.from_pylist(calls, schema=SCHEMA).combine_chunks().to_batches()
+    return batch
+
+
+def footer(lost: int | None) -> dict[str, str]:
+    return FOOTER | {"loss": json.dumps({"ring_full": lost})}
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def seqs(path: Path) -> list[int]:
+    numbers: list[int] = pq.read_table(path, partitioning=None).column("seq").to_pylist()
+    return numbers
+
+
+class TestRows:
+    def test_are_cut_to_the_row(self, tmp_path):
+        parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(rows=30))
+        for first in range(0, 100, 25):
+            parts.write(batch_of(first, 25), FOOTER)
+        size = parts.close(FOOTER)
+        assert files_in(tmp_path) == [f"x-000{n}.parquet" for n in (1, 2, 3, 4)]
+        assert [len(seqs(tmp_path / name)) for name in files_in(tmp_path)] == [30, 30, 30, 10]
+        assert [n for name in files_in(tmp_path) for n in seqs(tmp_path / name)] == list(range(100))
+        assert size == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    def test_losses_of_the_parts_add_up(self, tmp_path):
+        parts = Parts(Dataset(tmp_path / "d"), Rotation(rows=10))
+        for number, lost in enumerate([3, 3, 10]):
+            parts.write(batch_of(number * 10, 10), footer(lost))
+        parts.write(batch_of(30, 1), footer(11))
+        parts.close(footer(12))
+        with recording.open(tmp_path / "d") as opened:
+            assert opened.loss == {"ring_full": 12}
+            assert opened.rows == 31
+            assert opened.metadata["session"] == "abc"
+
+    def test_what_is_unknown_stays_so(self):
+        earlier, now = {"loss": '{"a": null, "b": 1}'}, {"loss": '{"a": 3, "b": null, "c": 2}'}
+        assert json.loads(parts_module.losses_between(earlier, now)["loss"]) == {"a": None, "b": None, "c": 2}
+
+    def test_each_part_has_the_windows_of_its_own_losses(self, tmp_path):
+        def ledger(*windows: tuple[int, int, int]) -> dict[str, str]:
+            entries = [Entry("ring_full", 0, start, end, lost) for start, end, lost in windows]
+            return footer(sum(lost for *_, lost in windows)) | {"losses": json.dumps(dumped(entries))}
+
+        parts = Parts(Dataset(tmp_path), Rotation(rows=10))
+        parts.write(batch_of(0, 10), ledger((100, 200, 5)))
+        parts.write(batch_of(10, 10), ledger((100, 250, 7), (300, 400, 1)))
+        parts.close(ledger((100, 250, 7), (300, 400, 1)))
+        with recording.open(tmp_path) as opened:
+            found = opened.losses.select(["from_ns", "to_ns", "lost"]).to_pylist()
+        assert [tuple(window.values()) for window in found] == [(100, 200, 5), (200, 250, 2), (300, 400, 1)]
+
+    def test_without_any_there_is_one_part(self, tmp_path):
+        parts = Parts(Dataset(tmp_path), Rotation())
+        parts.close(FOOTER)
+        with recording.open(tmp_path) as opened:
+            assert opened.rows == 0
+
+
+class TestSizeAndTime:
+    def test_size(self, tmp_path):
+        parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(size_bytes=20_000))
+        for first in range(0, 3000, 50):
+            parts.write(batch_of(first, 50), FOOTER)
+        parts.close(FOOTER)
+        sizes = [path.stat().st_size for path in sorted(tmp_path.iterdir())]
+        assert len(sizes) > 2
+        assert all(20_000 <= size < 80_000 for size in sizes[:-1])
+
+    def test_time_also_while_nothing_comes(self, tmp_path, monkeypatch):
+        now = [100.0]
+        monkeypatch.setattr(parts_module.time, "monotonic", lambda: now[0])
+        parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(time_s=60), durable=True)
+        parts.write(batch_of(0, 5), FOOTER)
+        now[0] += 59
+        parts.sync(FOOTER)
+        assert "x-0001.parquet" not in files_in(tmp_path)
+        now[0] += 1
+        parts.sync(FOOTER)
+        assert files_in(tmp_path) == ["x-0001.parquet"]
+        parts.sync(FOOTER)
+        parts.write(batch_of(5, 5), FOOTER)
+        parts.close(FOOTER)
+        assert [seqs(tmp_path / name) for name in files_in(tmp_path)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
+class TestKeep:
+    def test_the_oldest_go_and_it_is_said(self, tmp_path):
+        parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(rows=10, keep=2))
+        for first in range(0, 55, 5):
+            parts.write(batch_of(first, 5), FOOTER)
+            assert len(files_in(tmp_path)) <= 3
+        parts.close(FOOTER)
+        assert files_in(tmp_path) == ["x-0005.parquet", "x-0006.parquet"]
+        assert str(parts) == f"{tmp_path}/x-*.parquet (2 parts), 4 older with 40 rows removed by --keep"
+
+    def test_alone_makes_no_sense(self):
+        with pytest.raises(UsageError, match="--keep") as caught:
+            Rotation(keep=3)
+        assert "--rotate-size" in caught.value.hint
+
+
+class TestDataset:
+    def test_layout(self, tmp_path):
+        parts = Parts(Dataset(tmp_path / "d"), Rotation(rows=10))
+        parts.write(batch_of(0, 15), FOOTER)
+        parts.write(batch_of(15, 5, day=1), FOOTER)
+        parts.close(FOOTER)
+        host = "d/events/host=a%2Fb%3Dc"
+        assert files_in(tmp_path) == [
+            f"{host}/date=2025-11-24/abc-0001.parquet",
+            f"{host}/date=2025-11-24/abc-0002.parquet",
+            f"{host}/date=2025-11-25/abc-0003.parquet",
+        ]
+        with recording.open(tmp_path / "d") as opened:
+            counted = opened.sql("SELECT host, date, count(*) AS n FROM calls GROUP BY ALL ORDER BY date")
+            assert counted.to_pylist() == [
+                {"host": "a/b=c", "date": "2025-11-24", "n": 15},
+                {"host": "a/b=c", "date": "2025-11-25", "n": 5},
+            ]
+            assert opened.arrow().column("seq").to_pylist() == list(range(20))
+
+    def test_another_sessions_parts_stay(self, tmp_path):
+        for session in ("one", "two"):
+            parts = Parts(Dataset(tmp_path), Rotation(), force=True)
+            parts.write(batch_of(0, 3), FOOTER | {"session": session})
+            parts.close(FOOTER | {"session": session})
+        with recording.open(tmp_path) as opened:
+            assert opened.rows == 6
+
+    def test_belongs_to_who_called_sudo(self, tmp_path, monkeypatch):
+        seen = []
+        monkeypatch.setenv("SUDO_UID", "1000")
+        monkeypatch.setenv("SUDO_GID", "1001")
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setattr(os, "fchown", lambda *_: None)
+        monkeypatch.setattr(os, "chown", lambda path, uid, gid, **_: seen.append((Path(path).name, uid, gid)))
+        parts = Parts(Dataset(tmp_path / "d"), Rotation())
+        parts.close(FOOTER)
+        assert [(name.partition("=")[0], uid, gid) for name, uid, gid in seen] == [
+            (name, 1000, 1001) for name in ("d", "events", "host", "date")
+        ]
+
+    def test_folders_that_can_not_be(self, tmp_path):
+        (tmp_path / "f").touch()
+        with pytest.raises(OutputError, match="the folder .*no does not exist"):
+            Dataset(tmp_path / "no" / "d").check(force=False)
+        with pytest.raises(OutputError, match="f is not a folder"):
+            Dataset(tmp_path / "f").check(force=False)
+
+    def test_after_a_crash_the_part_that_ran_is_recovered(self, tmp_path):
+        parts = Parts(Dataset(tmp_path), Rotation(rows=20), durable=True)
+        parts.write(batch_of(0, 20), footer(1))
+        parts.write(batch_of(20, 5), footer(3))
+        parts.sync(footer(3))
+        parts.abort(keep=True)
+        (left,) = find(tmp_path)
+        assert recover(left).rows == 5
+        with recording.open(tmp_path) as opened:
+            assert opened.arrow().column("seq").to_pylist() == list(range(25))
+            assert opened.loss == {"ring_full": 3, "undrained_bytes": None}
+        assert all(name.endswith(".parquet") for name in files_in(tmp_path))
+
+
+class TestNumbered:
+    def test_parts_of_another_recording_are_refused(self, tmp_path):
+        (tmp_path / "x-0007.parquet").write_text("precious")
+        with pytest.raises(OutputError, match=r"x-0007\.parquet exists"):
+            Parts(Numbered(tmp_path / "x.parquet"), Rotation(rows=1))
+
+    def test_force_replaces_them_all(self, tmp_path):
+        for name in ("x-0001.parquet", "x-0007.parquet", "x-1.parquet", "y-0001.parquet"):
+            (tmp_path / name).write_text("old")
+        parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(rows=10), force=True)
+        parts.write(batch_of(0, 15), FOOTER)
+        parts.close(FOOTER)
+        assert files_in(tmp_path) == ["x-0001.parquet", "x-0002.parquet", "x-1.parquet", "y-0001.parquet"]
+        assert seqs(tmp_path / "x-0002.parquet") == list(range(10, 15))
+
+
+class TestOpening:
+    def test_what_an_output_means(self, tmp_path):
+        (tmp_path / "there").mkdir()
+        for output, rotation, name in [
+            (f"{tmp_path}/x.parquet", Rotation(), f"{tmp_path}/x.parquet"),
+            (f"{tmp_path}/x.parquet", Rotation(rows=5), f"{tmp_path}/x-*.parquet (0 parts)"),
+            (f"{tmp_path}/new/", Rotation(), f"{tmp_path}/new/ (0 parts)"),
+            (f"{tmp_path}/there", Rotation(), f"{tmp_path}/there/ (0 parts)"),
+        ]:
+            recorder = open_recorder(output, rotation=rotation)
+            assert str(recorder) == name
+            recorder.abort()
+        assert files_in(tmp_path) == []
