@@ -140,6 +140,11 @@ class Recording:
         return sum(part.rows for part in self._parts)
 
     @property
+    def parts(self) -> list[Part]:
+        """Its files, sorted by name."""
+        return list(self._parts)
+
+    @property
     def metadata(self) -> dict[str, str]:
         """The footer's keys without their prefix; of a folder, those on which all parts agree."""
         first, *others = (part.metadata for part in self._parts)
@@ -182,6 +187,21 @@ class Recording:
         tables = [self._read(part) for part in self._parts]
         table: pa.Table = pa.concat_tables(tables).unify_dictionaries()
         return table
+
+    def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """All rows, at most so many at a time, part after part: the columns of `tracer.schema.SCHEMA`, in its types.
+
+        Memory holds a batch and the pages that it comes from. Raises DamagedFileError where a part can't be read.
+        """
+        self._require_open()
+        for part in self._parts:
+            try:
+                with os.fdopen(_open_part(self._root, part.name), "rb") as file, pq.ParquetFile(file) as opened:
+                    for batch in opened.iter_batches(rows, columns=SCHEMA.names):
+                        table = pa.Table.from_batches([batch]).select(SCHEMA.names).cast(SCHEMA)
+                        yield from table.replace_schema_metadata(None).combine_chunks().to_batches()
+            except DAMAGE as error:
+                raise DamagedFileError(f"can't read {self.path / part.name}: {_first_line(error)}") from error
 
     def _require_open(self) -> None:
         if self._closed:

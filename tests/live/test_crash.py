@@ -85,9 +85,10 @@ def test_garbage_is_refused_in_a_line(cli: Cli, work: Path) -> None:
 def test_a_disk_that_is_full_in_the_end(tmp_path: Path, start: Start, cli: Cli, work: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", small], check=True)
     try:
-        tracer = start("record", "-q", "-o", small / "a.parquet", "--", "sh", "-c", LOOP.format(pause=":"))
+        loop = "n=0; while [ $n -lt 300000 ]; do read x < /etc/passwd; n=$((n+1)); done"
+        tracer = start("record", "-q", "-o", small / "a.parquet", "--", "sh", "-c", loop)
         _, messages = tracer.communicate(timeout=50)
         assert tracer.returncode == 2
         found = re.fullmatch(

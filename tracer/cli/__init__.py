@@ -13,7 +13,7 @@ import click
 
 from tracer.errors import TracerError
 
-VERBS = ("record", "replay", "summary", "recover", "doctor")
+VERBS = ("record", "replay", "summary", "compact", "recover", "doctor")
 """A verb's command is the attribute of the same name in `tracer.cli.<verb>`."""
 
 

@@ -1,0 +1,30 @@
+"""`tracer-cli compact`: one recording of many small files or row groups."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracer.cli.render import count, printable, size
+from tracer.repair.compact import compact as compact_recording
+
+
+@click.command("compact", short_help="Make one file of a recording in many parts.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@click.option("-q", "--quiet", is_flag=True, help="No closing line.")
+def compact(path: Path, output: Path, force: bool, quiet: bool) -> None:
+    """Write all rows of the recording PATH, a file or a folder, into one file with row groups of full size.
+
+    Rows keep their order and are numbered from 0 again. What the parts say of themselves and the sum of their losses are
+    kept. What was there stays.
+    """
+    done = compact_recording(path, output, force=force)
+    if not quiet:
+        click.echo(
+            f"tracer-cli: {count(done.rows)} rows of {count(done.parts)} part{'' if done.parts == 1 else 's'}; "
+            f"{printable(str(output))}, {size(done.size_bytes)}",
+            err=True,
+        )
