@@ -163,6 +163,29 @@ class Starting:
         self.recorder.abort()
 
 
+class Recording(OnColumns):
+    """A recording of many batches, made safe every so often or not at all."""
+
+    def __init__(self, folder: Path, *, batches: int, rows: int, durable_s: float | None) -> None:
+        how = "at the end alone" if durable_s is None else f"every {durable_s:g} s"
+        super().__init__(
+            folder, f"{batches} batches of {rows} rows recorded into a file, synced {how}", self.record, pairs=rows
+        )
+        self.pairs = batches * rows
+        self.batches = batches
+        self.durable_s = durable_s
+
+    def record(self, batch: Columns) -> None:
+        recorder = ParquetRecorder(self.path, force=True, durable_s=self.durable_s)
+        for _ in range(self.batches):
+            recorder.write(batch.share())
+        recorder.close({})
+
+
+def recording(batches: int, rows: int, durable_s: float | None) -> Case:
+    return Case(partial(Recording, batches=batches, rows=rows, durable_s=durable_s), values=1, loops=1)
+
+
 def new_pairer(*, ask_proc: bool = False) -> Pairer:
     return Pairer(syscalls.rules(platform.machine(), EVERY_CALL), FdCache(), ask_proc=ask_proc)
 
@@ -248,6 +271,11 @@ CASES = {
             ("zstd-3", "zstd", 3),
             ("zstd-9", "zstd", 9),
         )
+    },
+    **{
+        f"record/{batches}x{rows}/{name}": recording(batches, rows, durable_s)
+        for batches, rows in ((24, BATCH), (400, 1_000))
+        for name, durable_s in (("plain", None), ("durable-1s", 1.0), ("durable-0.1s", 0.1))
     },
     "recorder_start": Case(Starting, loops=50, memory="thread"),
     "statistics": live(new_statistics),

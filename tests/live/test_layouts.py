@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import signal
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from conftest import Cli
+from conftest import Cli, Start, until
 
 from tracer import recording
 
@@ -52,3 +54,36 @@ def test_options_that_make_no_sense(cli: Cli, work: Path) -> None:
     refused = cli("record", "-c", "-o", "x.parquet", "--rotate-rows", "9", "--", "true", status=2).stderr
     assert "-c can't sum up numbered files" in refused
     assert not list(work.iterdir())
+
+
+def test_a_flight_recorder(start: Start, work: Path) -> None:
+    script = "echo $$; while read x; do cat $x; done"
+    tracer = start("record", "-o", "x.parquet", "--ring", "4s", "--", "sh", "-c", script)
+    tracer.stdout.readline()
+
+    def read_file(name: str) -> None:
+        (work / name).write_text(f"{name}\n")
+        tracer.stdin.write(f"{name}\n".encode())
+        tracer.stdin.flush()
+        assert tracer.stdout.readline() == f"{name}\n".encode()
+
+    read_file("early")
+    time.sleep(5)  # until it is too old for the second snapshot
+    read_file("middle")
+    tracer.send_signal(signal.SIGUSR1)
+    until((work / "x-0001.parquet").exists, "the snapshot")
+    read_file("late")
+    _, messages = tracer.communicate(timeout=30)
+    assert tracer.returncode == 0
+    assert re.search(rb"x-\*\.parquet \(2 snapshots\)", messages)
+    assert sorted(path.name for path in work.glob("*.parquet")) == ["x-0001.parquet", "x-0002.parquet"]
+    assert list(work.glob(".*")) == []
+    first, second = (read_in(work / f"x-000{number}.parquet") for number in (1, 2))
+    assert "middle" in first
+    assert "early" not in first
+    assert "late" not in first
+    assert "late" in second
+
+
+def read_in(path: Path) -> set[str]:
+    return {Path(name).name for name in pq.read_table(path).column("file").to_pylist() if name}

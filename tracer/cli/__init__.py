@@ -28,11 +28,11 @@ class Verbs(click.Group):
         """The verb's command, or None.
 
         Importing a verb starts threads of libraries, which inherit the signals that are blocked now: none but the main
-        thread may ever get those that end a recording.
+        thread may ever get those that end a recording, or ask a flight recorder for what it has.
         """
         if cmd_name not in VERBS:
             return None
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1})
         try:
             with no_deaf_thread():
                 command: click.Command = getattr(import_module(f"tracer.cli.{cmd_name}"), cmd_name)

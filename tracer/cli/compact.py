@@ -18,8 +18,8 @@ from tracer.repair.compact import compact as compact_recording
 def compact(path: Path, output: Path, force: bool, quiet: bool) -> None:
     """Write all rows of the recording PATH, a file or a folder, into one file with row groups of full size.
 
-    Rows keep their order and are numbered from 0 again. What the parts say of themselves and the sum of their losses are
-    kept. What was there stays.
+    Rows keep their order and are numbered from 0 again. What the parts say of themselves is kept, and the sum of their
+    losses. What was there stays.
     """
     done = compact_recording(path, output, force=force)
     if not quiet:

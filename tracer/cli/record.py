@@ -65,6 +65,7 @@ LOSS_STATUS = 3
 @click.option("--rotate-size", "size_bytes", type=Size(), help="Begin a new part when one is this large: 100M.")
 @click.option("--rotate-time", "time_s", type=Duration(), help="Begin a new part after this time: 10m.")
 @click.option("--rotate-rows", "rows", type=click.IntRange(min=1), help="Begin a new part after so many rows.")
+@click.option("--ring", "ring_s", type=Duration(), help="Keep the last while only: 60s. SIGUSR1 writes it.")
 @click.option("--keep", type=click.IntRange(min=1), help="Keep this many parts; the oldest are removed.")
 @click.option(
     "-p", "--pid", "pids", type=click.IntRange(1, 2**22), multiple=True, help="Trace this process; repeatable."
@@ -95,6 +96,7 @@ def record(
     time_s: float | None,
     rows: int | None,
     keep: int | None,
+    ring_s: float | None,
     raw: Path | None,
     ring_bytes: int,
     duration_s: float | None,
@@ -113,6 +115,7 @@ def record(
       tracer-cli record -o io.parquet -e %file,%desc -d 10s -p 1234
       tracer-cli record -a -o calls/ --rotate-time 10m --keep 144
 
+    With --ring nothing is written but snapshots, FILE-0001.parquet and so on: one at each SIGUSR1, one at the end.
     A recording in parts is a folder, `-o DIR/`, or without the slash numbered files: FILE-0001.parquet and so on.
     """
     rotation = Rotation(size_bytes, time_s, rows, keep)
@@ -120,13 +123,15 @@ def record(
     wanted, filters = choose(command, **choice)  # type: ignore[arg-type]
     target = choose_target(command, choice["pids"], choice["tid"], filters.everything, user)  # type: ignore[arg-type]
     path = Path(output if output is not None else default_path(target.name))
-    if with_summary and rotation.is_wanted and not is_folder(output or ""):
+    if with_summary and (rotation.is_wanted or ring_s is not None) and not is_folder(output or ""):
         raise UsageError("-c can't sum up numbered files", hint="give a folder for the parts: -o DIR/")
     if raw is not None and raw.resolve() == path.resolve():
         raise UsageError("-o and --raw name the same file", hint="give each its own")
     check_privileges()
     stopping = Stopping(duration_s, target)
-    recorder = open_recorder(output or path, force=force, durable_s=DURABLE_S, rotation=rotation)
+    recorder = open_recorder(output or path, force=force, durable_s=DURABLE_S, rotation=rotation, ring_s=ring_s)
+    if ring_s is not None:
+        stopping.on_user_signal(recorder.snapshot)
     try:
         kept = needed_afterwards(
             filter(None, (path / "part" if path.is_dir() else path, raw)), sends_signals=target.is_ours

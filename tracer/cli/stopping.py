@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from tracer.pipeline import FORWARDED, Target
+from tracer.pipeline import FLUSH_S, FORWARDED, Target
 
 GRACE_S = 5.0
 """How long a command that got our signal may take to end before the recording ends without it."""
@@ -26,6 +26,8 @@ class Stopping:
     def __init__(self, duration_s: float | None, target: Target) -> None:
         self.exit_status = 0
         self.each_look: Callable[[], None] = lambda: None
+        self._user_action: Callable[[], None] | None = None
+        self._user_action_s: float | None = None
         self._target = target
         self._duration_s = duration_s
         self._end: float | None = None
@@ -33,9 +35,24 @@ class Stopping:
         self._looked = False
         self._old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
 
+    def on_user_signal(self, action: Callable[[], None]) -> None:
+        """Call `action` a while after each SIGUSR1 from now on, when all that came before it has been handed out."""
+        self._user_action = action
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+
+    def _look_for_user_signal(self) -> None:
+        if self._user_action is None:
+            return
+        if signal.sigtimedwait({signal.SIGUSR1}, 0) is not None and self._user_action_s is None:
+            self._user_action_s = time.monotonic() + 2 * FLUSH_S
+        if self._user_action_s is not None and time.monotonic() >= self._user_action_s:
+            self._user_action_s = None
+            self._user_action()
+
     def is_due(self) -> bool:
         """Whether the recording ends now."""
         self.each_look()
+        self._look_for_user_signal()
         if not self._looked:
             self._looked = True
             self._end = time.monotonic() + self._duration_s if self._duration_s is not None else None
@@ -61,5 +78,7 @@ class Stopping:
         dropped."""
         while (got := signal.sigtimedwait(FORWARDED, 0)) is not None:
             self._on_signal(got)
+        if self._user_action is not None:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # one that came too late must not end us
         signal.pthread_sigmask(signal.SIG_SETMASK, self._old_mask)
         self.exit_status = self._target.finish()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tracer.errors import UsageError
+from tracer.sinks.flight import FlightRecorder
 from tracer.sinks.part_names import Dataset, Numbered
 from tracer.sinks.parts import Parts, Rotation
 from tracer.sinks.recorder import ParquetRecorder
@@ -21,11 +23,20 @@ def open_recorder(
     force: bool = False,
     durable_s: float | None = None,
     rotation: Rotation = Rotation(),  # noqa: B008 - it can't be changed
+    ring_s: float | None = None,
 ) -> ParquetRecorder:
-    """A recorder into one file, numbered files, or a folder of parts. Raises OutputError or UsageError."""
+    """A recorder into one file, numbered files, or a folder of parts; with `ring_s` a flight recorder.
+
+    Raises OutputError or UsageError.
+    """
     text = os.fspath(output)
     path = Path(text)
     durable = durable_s is not None
+    if ring_s is not None:
+        if rotation.is_wanted or is_folder(text):
+            raise UsageError("--ring makes snapshots, not parts", hint="give it a file, and no --rotate options")
+        flight = FlightRecorder(path, ring_s, force=force, durable=durable)
+        return ParquetRecorder(path, durable_s=durable_s, output=flight)
     if is_folder(text):
         parts = Parts(Dataset(path), rotation, force=force, durable=durable)
     elif rotation.is_wanted:

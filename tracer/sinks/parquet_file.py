@@ -64,8 +64,16 @@ class ParquetFile:
             self._tail.sync()
         self.safe_rows = self._rows
 
+    def snapshot(self, footer: Mapping[str, str]) -> None:
+        """This is no flight recorder."""
+
     def close(self, footer: Mapping[str, str]) -> int:
         """Complete the file; its size. Raises OutputError, too."""
+        self.finish(footer)
+        return self.file.commit()
+
+    def finish(self, footer: Mapping[str, str]) -> None:
+        """Complete the file, and leave it under its temporary name."""
         if self._tail is not None and self._tail.rows:
             self._writer.write_table(self._tail.table())
         self._writer.close(footer)
@@ -73,7 +81,6 @@ class ParquetFile:
             self.file.sync()
             self.safe_rows = self._rows
             self._tail.close()
-        return self.file.commit()
 
     def abort(self, *, keep: bool = False) -> Path | None:
         """Stop. What was made safe is left behind if that is wished for, and is there: its name."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -29,6 +29,12 @@ DURABLE_S = 1.0
 lost by a crash."""
 
 
+SNAPSHOT: Literal["snapshot"] = "snapshot"
+
+Waiting = Columns | Literal["snapshot"] | None
+"""What waits for the writer: a batch, that a snapshot is wished for, or that this is the end."""
+
+
 class Output(Protocol):
     """Where a recorder's batches go: `ParquetFile` says what is what."""
 
@@ -41,6 +47,9 @@ class Output(Protocol):
 
     def sync(self, footer: Mapping[str, str]) -> None:
         """Make all rows so far safe."""
+
+    def snapshot(self, footer: Mapping[str, str]) -> None:
+        """Make a recording of what is there, if this is a flight recorder."""
 
     def close(self, footer: Mapping[str, str]) -> int:
         """Complete it; its size."""
@@ -71,7 +80,7 @@ class ParquetRecorder:
         self.durable_s = durable_s
         self._output = output or ParquetFile(path, force=force, durable=durable_s is not None)
         self._first: Columns | None = None
-        self._queue: queue.Queue[Columns | None] | None = None
+        self._queue: queue.Queue[Waiting] | None = None
         self._failure: OutputError | None = None
         self._footer: Mapping[str, str] = {}
         self.wants_notes = durable_s is not None or output is not None
@@ -106,6 +115,12 @@ class ParquetRecorder:
             self._queue = self._start_thread()
         self._queue.put(columns)
 
+    def snapshot(self) -> None:
+        """Have the flight recorder that this one writes to make a recording of what it has. Does not wait for it."""
+        if self._queue is None:
+            self._queue = self._start_thread()
+        self._queue.put(SNAPSHOT)
+
     def close(self, footer: Mapping[str, str]) -> int:
         """Write what is queued and the footer keys (`tracer.` is put before each); the size in bytes."""
         self._finish()
@@ -129,8 +144,8 @@ class ParquetRecorder:
         self._failure = self._failure or OutputError(f"the recording {self.path} was given up")
         return self._output.abort(keep=keep)
 
-    def _start_thread(self) -> queue.Queue[Columns | None]:
-        waiting: queue.Queue[Columns | None] = queue.Queue(QUEUED_BATCHES)
+    def _start_thread(self) -> queue.Queue[Waiting]:
+        waiting: queue.Queue[Waiting] = queue.Queue(QUEUED_BATCHES)
         if self._first is not None:
             waiting.put(self._first)
             self._first = None
@@ -150,11 +165,14 @@ class ParquetRecorder:
 
     # ---- on the writer's thread, if there is one ----
 
-    def _run(self, waiting: queue.Queue[Columns | None]) -> None:
+    def _run(self, waiting: queue.Queue[Waiting]) -> None:
         while (columns := self._next(waiting)) is not None:
-            self._write(columns)
+            if columns == SNAPSHOT:
+                self._attempt(lambda: self._output.snapshot(self._footer))
+            else:
+                self._write(columns)
 
-    def _next(self, waiting: queue.Queue[Columns | None]) -> Columns | None:
+    def _next(self, waiting: queue.Queue[Waiting]) -> Waiting:
         """The next batch; while there is none, what is there is made safe when that is due."""
         while self.durable_s is not None:
             with suppress(queue.Empty):

@@ -1,0 +1,122 @@
+"""The flight recorder: what it keeps, and the snapshots that it makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_recording import CALL
+
+from tracer import recording
+from tracer.errors import OutputError, UsageError
+from tracer.repair.recover import find, recover
+from tracer.schema import SCHEMA
+from tracer.sinks import flight
+from tracer.sinks.flight import FlightRecorder
+from tracer.sinks.opening import open_recorder
+from tracer.sinks.parts import Rotation
+
+FOOTER = {"schema_version": "1", "session": "s", "loss": "{}"}
+SECOND = 1_000_000_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.s = 1000
+
+    def __call__(self) -> int:
+        return self.s * SECOND
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(flight, "now_ns", clock)
+    return clock
+
+
+def batch_at(second: int) -> pa.RecordBatch:
+    """Two calls: one that ended then, and one that began two seconds before."""
+    calls = [
+        CALL | {"seq": 2 * second, "time_ns": second * SECOND - 100, "latency_ns": 100, "bytes": second},
+        CALL | {"seq": 2 * second + 1, "time_ns": (second - 2) * SECOND, "latency_ns": None, "bytes": second},
+    ]
+    (batch,) = pa.Table.from_pylist(calls, schema=SCHEMA).combine_chunks().to_batches()
+    return batch
+
+
+def seconds_in(path: Path) -> list[int]:
+    table = pq.read_table(path)
+    assert table.column("seq").to_pylist() == list(range(table.num_rows))
+    return sorted(set(table.column("bytes").to_pylist()))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_snapshots_hold_the_last_while(tmp_path, clock, durable):
+    ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=durable)
+    for second in range(1000, 1200):
+        clock.s = second
+        ring.write(batch_at(second), FOOTER)
+        if second % 7 == 0:
+            ring.sync(FOOTER)
+        if second == 1100:
+            ring.snapshot(FOOTER)
+        assert len([name for name in names(tmp_path) if name.endswith(".tmp")]) <= flight.SLICES + 2
+    size = ring.close(FOOTER)
+    assert names(tmp_path) == ["x-0001.parquet", "x-0002.parquet"]
+    assert seconds_in(tmp_path / "x-0001.parquet") == list(range(1040, 1101))
+    assert seconds_in(tmp_path / "x-0002.parquet") == list(range(1139, 1200))
+    # of second 1040 and 1041 only the calls that ended then: the others began before
+    assert pq.read_metadata(tmp_path / "x-0001.parquet").num_rows == 2 * 61 - 2
+    assert size == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert str(ring) == f"{tmp_path}/x-*.parquet (2 snapshots)"
+    with recording.open(tmp_path / "x-0001.parquet") as opened:
+        assert opened.metadata["session"] == "s"
+
+
+def test_the_old_goes_also_while_nothing_comes(tmp_path, clock):
+    ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=True)
+    ring.write(batch_at(1000), FOOTER)
+    for second in range(1000, 1100):
+        clock.s = second
+        ring.sync(FOOTER)
+    assert names(tmp_path) == []
+    ring.close(FOOTER)
+    assert pq.read_metadata(tmp_path / "x-0001.parquet").num_rows == 0
+
+
+def test_never_overwrites(tmp_path):
+    (tmp_path / "x-0003.parquet").write_text("precious")
+    with pytest.raises(OutputError, match="exists"):
+        FlightRecorder(tmp_path / "x.parquet", 60)
+
+
+def test_after_a_crash_the_slices_are_recovered(tmp_path, clock):
+    ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=True)
+    for second in range(1000, 1030):
+        clock.s = second
+        ring.write(batch_at(second), FOOTER)
+    ring.sync(FOOTER)
+    assert ring.abort(keep=True) is not None
+    assert sum(recover(left).rows for left in find(tmp_path)) == 60
+    assert all(name.startswith("x-ring-") for name in names(tmp_path))
+
+
+def test_abort_leaves_nothing(tmp_path):
+    ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=True)
+    ring.write(batch_at(1000), FOOTER)
+    ring.sync(FOOTER)
+    ring.abort()
+    assert names(tmp_path) == []
+
+
+def test_makes_no_parts(tmp_path):
+    for output, rotation in ((f"{tmp_path}/", Rotation()), (f"{tmp_path}/x", Rotation(rows=3))):
+        with pytest.raises(UsageError, match="--ring"):
+            open_recorder(output, rotation=rotation, ring_s=60)

@@ -1,0 +1,144 @@
+"""A flight recorder: keeps the last while on disk, and makes recordings of it when asked and at the end."""
+
+from __future__ import annotations
+
+import mmap
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tracer.sinks.parquet_file import ParquetFile
+from tracer.sinks.part_names import Numbered
+from tracer.sinks.rewriting import Rewriter
+
+SLICES = 6
+"""What is kept lies in so many files and one more, the oldest of which goes as a whole."""
+
+READ_ROWS = 1 << 16
+
+
+class Slice:
+    """Some seconds of rows in a file that never gets a name."""
+
+    def __init__(self, path: Path, *, durable: bool) -> None:
+        self.file = ParquetFile(path, force=True, durable=durable)
+        self.began_ns = now_ns()
+        self.ended_ns: int | None = None
+        self.rows = 0
+
+    def finish(self, footer: Mapping[str, str]) -> None:
+        """Take no more rows."""
+        self.file.finish(footer)
+        self.file.file.sync()
+        self.ended_ns = now_ns()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Its rows, once it is finished."""
+        descriptor = self.file.file.stream.fileno()
+        there = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+        with pq.ParquetFile(pa.BufferReader(pa.py_buffer(there))) as opened:
+            yield from opened.iter_batches(READ_ROWS)
+
+
+class FlightRecorder:
+    """Batches into slices, of which those stay that are younger than `ring_s`.
+
+    A snapshot is a recording of its own, `x-0001.parquet` and so on, with the calls that ended in the last `ring_s`
+    seconds; `close` makes the last one. Writing it takes the writer's thread: batches wait meanwhile.
+
+    Raises OutputError, OSError and what Arrow raises.
+    """
+
+    def __init__(self, path: Path, ring_s: float, *, force: bool = False, durable: bool = False) -> None:
+        self._path = path
+        self._names = Numbered(path)
+        self._names.check(force=force)
+        self._force = force
+        self._durable = durable
+        self._ring_ns = int(ring_s * 1e9)
+        self._slices: deque[Slice] = deque()
+        self._begun = 0
+        self._made = 0
+        self._made_bytes = 0
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes in slices and snapshots."""
+        return sum(part.file.bytes_written for part in tuple(self._slices)) + self._made_bytes
+
+    def __str__(self) -> str:
+        return f"{self._names} ({self._made} snapshot{'' if self._made == 1 else 's'})"
+
+    def write(self, batch: pa.RecordBatch, footer: Mapping[str, str]) -> None:
+        """Write a batch, and drop what is too old."""
+        if not self._slices or self._slices[-1].ended_ns is not None:
+            self._begin()
+        self._slices[-1].file.write(batch, footer)
+        self._turn(footer)
+
+    def sync(self, footer: Mapping[str, str]) -> None:
+        """Make all rows so far outlive a crash of the machine."""
+        if self._slices and self._slices[-1].ended_ns is None:
+            self._slices[-1].file.sync(footer)
+        self._turn(footer)
+
+    def snapshot(self, footer: Mapping[str, str]) -> None:
+        """Make a recording of what is there."""
+        since_ns = now_ns() - self._ring_ns
+        self._end_slice(footer)
+        path = self._names.path(self._made + 1, "", footer)
+        rewriter = Rewriter(path, force=self._force, renumber=True)
+        try:
+            for part in self._slices:
+                for batch in part.batches():
+                    rewriter.write(batch.filter(_ended_since(batch, since_ns)))
+            self._made_bytes += rewriter.close(footer)
+        finally:
+            rewriter.abort()
+        self._made += 1
+
+    def close(self, footer: Mapping[str, str]) -> int:
+        """Make the last snapshot; what all take."""
+        self.snapshot(footer)
+        self._names.finish(self._made)
+        self.abort()
+        return self._made_bytes
+
+    def abort(self, *, keep: bool = False) -> Path | None:
+        """Drop the slices, or leave what is safe: the newest one's name."""
+        kept = [part.file.abort(keep=keep) for part in self._slices]
+        self._slices.clear()
+        return next((path for path in reversed(kept) if path is not None), None)
+
+    def _begin(self) -> None:
+        self._begun += 1
+        path = self._path.with_name(f"{self._path.stem}-ring-{self._begun:04}{self._path.suffix}")
+        self._slices.append(Slice(path, durable=self._durable))
+
+    def _turn(self, footer: Mapping[str, str]) -> None:
+        """End the slice that is long enough, and drop those that are too old."""
+        now = now_ns()
+        if self._slices and now - self._slices[-1].began_ns >= self._ring_ns / SLICES:
+            self._end_slice(footer)
+        while self._slices and now - (self._slices[0].ended_ns or now) > self._ring_ns:
+            self._slices.popleft().file.abort()
+
+    def _end_slice(self, footer: Mapping[str, str]) -> None:
+        if self._slices and self._slices[-1].ended_ns is None:
+            self._slices[-1].finish(footer)
+
+
+def now_ns() -> int:
+    """The clock of the column `time_ns`."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def _ended_since(batch: pa.RecordBatch, since_ns: int) -> pa.BooleanArray:
+    """Which calls ended later; one that never did counts from its beginning."""
+    ended = pc.add(batch.column("time_ns"), pc.fill_null(batch.column("latency_ns"), 0))
+    return pc.greater_equal(ended, since_ns)
