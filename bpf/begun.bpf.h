@@ -15,7 +15,7 @@ static __always_inline int exit_is_short(const struct syscall_rule *rule)
 static __always_inline int is_plain(const struct syscall_rule *rule)
 {
 	return exit_is_short(rule) && rule->aux_kind == TRACER_AUX_NONE &&
-	       !(rule->flags & (TRACER_RULE_NEVER_RETURNS | TRACER_RULE_RENAMES));
+	       !(rule->flags & (TRACER_RULE_NEVER_RETURNS | TRACER_RULE_RENAMES | TRACER_RULE_UNSEEN));
 }
 
 /* The enter of a plain call is about to be sent. */

@@ -5,6 +5,7 @@
 
 #include "arguments.bpf.h"
 #include "begun.bpf.h"
+#include "identity.bpf.h"
 #include "names.bpf.h"
 #include "records.bpf.h"
 #include "tags.bpf.h"
@@ -31,23 +32,55 @@ static __always_inline int enter_quickly(u64 registers, const struct syscall_rul
 	return 1;
 }
 
-static __always_inline void send_name(struct process *process, struct record_buffer *buffer, s32 fd, u64 time_ns)
+/* Writes a record of what the descriptor is called now; its size. One that is not open is called nothing. */
+static __always_inline u32 fill_name_record(struct record_buffer *buffer, s32 fd, u64 time_ns)
 {
-	u16 tag = current_tag(process);
+	struct event_header *header = (struct event_header *)buffer->bytes;
+	struct name_body *body = (struct name_body *)(header + 1);
 	u32 size = fill_name(buffer, NAME_AT, fd);
 
 	if (!size)
-		return;
-	struct event_header *header = (struct event_header *)buffer->bytes;
-	struct name_body *body = (struct name_body *)(header + 1);
-
+		size = NAME_AT + sizeof(struct name_section);
 	fill_header(header, TRACER_NAME, time_ns);
 	header->flags = TRACER_HAS_NAME;
 	header->size = size;
 	body->fd = fd;
 	body->reserved = 0;
-	if (!send(buffer->bytes, size & 0x1fff))
-		set_tag(process, fd, tag);
+	return size;
+}
+
+/* Whether nothing was told of a descriptor that is not open: then there is nothing to take back. */
+static __always_inline int nothing_to_tell(const struct process *process, const struct record_buffer *name, s32 fd)
+{
+	const struct name_section *section = (const struct name_section *)(name->bytes + NAME_AT);
+
+	return section->kind == TRACER_NAME_NONE && !tag_of(process, fd) &&
+	       !(is_kept_apart(process, fd) && find_told(process, fd));
+}
+
+/* The name has found its place in the ring. */
+static __always_inline void end_name(struct process *process, const struct record_buffer *name, s32 fd,
+				     const struct told_name *now)
+{
+	const struct name_section *section = (const struct name_section *)(name->bytes + NAME_AT);
+
+	if (section->kind == TRACER_NAME_NONE)
+		forget_name(process, fd);
+	else
+		note_told(process, fd, now);
+}
+
+/* Puts an enter without paths behind the name: in one piece they can't be parted by another thread's. The size of
+ * both.
+ */
+static __always_inline u32 append_enter(struct record_buffer *name, u32 size, const struct record_buffer *enter)
+{
+	const struct event_header *header = (const struct event_header *)enter->bytes;
+	u32 at = (size + 7) & 0x1ff8;
+
+	__builtin_memset(name->bytes + (size & 0x1fff), 0, 8);
+	__builtin_memcpy(name->bytes + at, enter->bytes, SHORT_ENTER_BYTES);
+	return at + header->size;
 }
 
 /* What comes behind every enter that has been sent. A close's name belongs to the close, not to what comes after
@@ -57,7 +90,7 @@ static __always_inline void end_enter(struct bpf_raw_tracepoint_args *ctx, struc
 				      const struct syscall_rule *rule, const struct call *call)
 {
 	if (rule->effect == TRACER_EFFECT_CLOSE)
-		set_tag(process, (s32)call->args[0], 0);
+		forget_name(process, (s32)call->args[0]);
 	if (call->exit_follows)
 		go_to(ctx, STAGE_EXIT);
 }
@@ -106,7 +139,13 @@ static __always_inline u32 add_paths(struct record_buffer *buffer, const struct 
 	return end;
 }
 
-/* The next descriptor whose name must be sent before the record, taken off the list; -1 if there is none. */
+static __always_inline int may_need_names(const struct process *process, const struct call *call)
+{
+	return may_need_name(process, call->fds[0]) || may_need_name(process, call->fds[1]) ||
+	       may_need_name(process, call->fds[2]);
+}
+
+/* The next descriptor whose name may have to be sent before the record, taken off the list; -1 if there is none. */
 static __always_inline s32 next_unnamed(const struct process *process, struct call *call)
 {
 #pragma unroll
@@ -114,7 +153,7 @@ static __always_inline s32 next_unnamed(const struct process *process, struct ca
 		s32 fd = call->fds[i];
 
 		call->fds[i] = -1;
-		if (needs_name(process, fd))
+		if (may_need_name(process, fd))
 			return fd;
 	}
 	return -1;

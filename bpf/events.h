@@ -94,12 +94,14 @@ struct path_section {
 
 /* name_section.kind */
 enum tracer_name_kind {
+	TRACER_NAME_NONE = 0,       /* not open any more: what was told of it is void */
 	TRACER_NAME_COMPONENTS = 1, /* path components, leaf first, each ended by a NUL: "b\0a\0" is /a/b, "" is / */
 	TRACER_NAME_TEXT = 2,       /* the text as readlink gives it */
 	TRACER_NAME_PIPE = 3,       /* pipe:[inode] */
 	TRACER_NAME_SOCKET = 4,     /* socket:[inode] */
 	TRACER_NAME_ANON = 5,       /* anon_inode:TEXT */
 	TRACER_NAME_PSEUDO = 6,     /* /TEXT (deleted): memfd and other files that never had a directory */
+	TRACER_NAME_NAMESPACE = 7,  /* TEXT:[inode]: net:[4026531840] */
 };
 
 /* name_section.status */
@@ -231,7 +233,8 @@ enum tracer_quantity {
 #define TRACER_RULE_NEVER_RETURNS 0x08 /* exit, exit_group, rt_sigreturn: a row at enter */
 #define TRACER_RULE_RENAMES 0x10       /* on success names in use may change (rename, unlink, mount ...) */
 #define TRACER_RULE_OLD_IS_TEXT 0x20   /* path 1 is a text, not a file (a symlink's target): never joined */
-#define TRACER_RULE_LABEL 0x40 /* path 1 is a label, not a file (memfd_create, fsopen): no row is named after it */
+#define TRACER_RULE_LABEL 0x40  /* path 1 is a label, not a file (memfd_create, fsopen): no row is named after it */
+#define TRACER_RULE_UNSEEN 0x80 /* from here on descriptors may change without a call that is seen (io_uring) */
 
 /* One row of the syscall table as both sides use it. An argument index is 0 to 5, or -1 where there is none. */
 struct syscall_rule {

@@ -4,6 +4,7 @@
 #define TRACER_EXIT_BPF_H
 
 #include "arguments.bpf.h"
+#include "identity.bpf.h"
 #include "names.bpf.h"
 #include "records.bpf.h"
 #include "tags.bpf.h"
@@ -37,16 +38,17 @@ static __always_inline void forget_names(struct process *process, const struct s
 {
 	switch (rule->effect) {
 	case TRACER_EFFECT_CLOSE:
-		set_tag(process, (s32)call->args[0], 0);
+		forget_name(process, (s32)call->args[0]);
 		break;
 	case TRACER_EFFECT_CLOSE_RANGE:
 	case TRACER_EFFECT_UNSHARE:
+		note_unsharing(process, rule, call);
 		forget_all(process);
 		break;
 	case TRACER_EFFECT_CHDIR:
 	case TRACER_EFFECT_FCHDIR:
 	case TRACER_EFFECT_CHROOT:
-		process->cwd_tag = 0;
+		forget_name(process, TRACER_CWD_FD);
 		if (process->shares_fs)
 			move_epoch();
 		break;
@@ -79,9 +81,24 @@ static __always_inline void begin_new_name(struct record_buffer *buffer, struct 
 		header->flags |= TRACER_HAS_AUX;
 		call->name_at = NAME_AT + sizeof(pair);
 		call->fds[0] = pair[0];
-		set_tag(process, pair[1], 0);
+		forget_name(process, pair[1]);
 	}
-	set_tag(process, call->fds[0], 0);
+	forget_name(process, call->fds[0]);
+}
+
+static __always_inline void begin_exit(struct bpf_raw_tracepoint_args *ctx, struct process *process,
+				       const struct syscall_rule *rule, const struct call *call)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	int reread = rule->path_arg >= 0 && take_retry(id);
+
+	forget_names(process, rule, call);
+	if (returns_fd(rule, call))
+		go_to(ctx, STAGE_EXIT_FD);
+	else if (reread || (rule->aux_kind == TRACER_AUX_CWD_TEXT && call->ret > 0))
+		go_to(ctx, STAGE_EXIT_PATHS);
+	else
+		send_short_exit(id, call->nr, call->ret, call->exit_time_ns);
 }
 
 #endif

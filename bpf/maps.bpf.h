@@ -31,6 +31,11 @@ static __always_inline u32 current_epoch(void);
 static __always_inline void move_epoch(void);
 static __always_inline u32 *process_version(u32 tgid);
 
+/* What was told of a descriptor of the current process, in its life. Null for nothing, also once too many others were. */
+static __always_inline struct told_name *find_told(const struct process *process, s32 fd);
+static __always_inline void keep_told(s32 fd, const struct told_name *told);
+static __always_inline void drop_told(s32 fd);
+
 static __always_inline struct recent_thread *recent_thread(void);
 static __always_inline struct begun_call *begun_call(u32 tid);
 
@@ -39,6 +44,8 @@ static __always_inline struct record_buffer *current_record(void);
 
 /* For a thread whose path could not be read at enter. */
 static __always_inline void note_retry(u32 tid);
+/* Whether it is to be read again now. */
+static __always_inline int take_retry(u32 tid);
 
 /* Goes on with another program; does not come back. */
 static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage);

@@ -104,9 +104,22 @@ static __always_inline int is_pseudo(const struct path_pointers *path)
 	       read_pointer(path->mnt + OFF_VFSMOUNT_ROOT) != path->dentry;
 }
 
+/* The kind of a namespace, "net" for one; its number is the inode's. */
+static __always_inline void name_namespace(struct name_section *section, u8 *text, void *inode)
+{
+	void *operations = read_pointer(read_pointer(inode + OFF_INODE_PRIVATE) + OFF_NS_OPS);
+	int length = bpf_probe_read_kernel_str(text, 32, read_pointer(operations + OFF_NS_OPS_NAME));
+
+	section->kind = TRACER_NAME_NAMESPACE;
+	if (length > 1)
+		section->len = length - 1;
+	else
+		section->status |= TRACER_NAME_INCOMPLETE;
+}
+
 /* The names that are not the way up to the root; 0 if it is none of them. */
 static __always_inline int name_special(struct name_section *section, u8 *text, const struct path_pointers *path,
-					u32 magic)
+					void *inode, u32 magic)
 {
 	if (magic == PIPEFS_MAGIC) {
 		section->kind = TRACER_NAME_PIPE;
@@ -117,8 +130,7 @@ static __always_inline int name_special(struct name_section *section, u8 *text, 
 		__builtin_memcpy(text, "[pidfd]", 8);
 		section->len = 7;
 	} else if (magic == NSFS_MAGIC) {
-		section->kind = TRACER_NAME_TEXT;
-		section->status |= TRACER_NAME_INCOMPLETE;
+		name_namespace(section, text, inode);
 	} else if (magic == ANON_INODE_FS_MAGIC || is_pseudo(path)) {
 		section->kind = magic == ANON_INODE_FS_MAGIC ? TRACER_NAME_ANON : TRACER_NAME_PSEUDO;
 		if (add_component(section, text, path->dentry))
@@ -130,6 +142,23 @@ static __always_inline int name_special(struct name_section *section, u8 *text, 
 	return 1;
 }
 
+/* Where a descriptor's file (or the working directory) is, null if it is not open; its inode's number. */
+static __always_inline u64 path_of(s32 fd, struct path_pointers *path, u8 *status)
+{
+	if (fd == TRACER_CWD_FD) {
+		void *fs = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_FS));
+
+		bpf_probe_read_kernel(path, sizeof(*path), fs + OFF_FS_PWD);
+		return 0;
+	}
+	void *file = file_of(fd, status);
+
+	if (!file)
+		return 0;
+	bpf_probe_read_kernel(path, sizeof(*path), file + OFF_FILE_PATH);
+	return read_u64(read_pointer(file + OFF_FILE_INODE) + OFF_INODE_INO);
+}
+
 /* Writes the name of a descriptor (or the working directory) at buffer + at; the end of it, or 0 if it is not
  * open.
  */
@@ -138,26 +167,17 @@ static __always_inline u32 fill_name(struct record_buffer *buffer, u32 at, s32 f
 	struct name_section *section = (struct name_section *)(buffer->bytes + (at & 127));
 	u8 *text = (u8 *)(section + 1);
 	struct path_pointers path = {};
-	u32 magic = 0;
 
 	__builtin_memset(section, 0, sizeof(*section));
-	if (fd == TRACER_CWD_FD) {
-		void *fs = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_FS));
-
-		bpf_probe_read_kernel(&path, sizeof(path), fs + OFF_FS_PWD);
-	} else {
-		void *file = file_of(fd, &section->status);
-
-		if (!file)
-			return 0;
-		bpf_probe_read_kernel(&path, sizeof(path), file + OFF_FILE_PATH);
-		magic = name_inode(section, read_pointer(file + OFF_FILE_INODE));
-	}
+	path_of(fd, &path, &section->status);
 	if (!path.dentry)
 		return 0;
+	void *inode = read_pointer(path.dentry + OFF_DENTRY_INODE);
+	u32 magic = name_inode(section, inode);
+
 	if (!read_u64(path.dentry + OFF_DENTRY_HASH_PPREV))
 		section->status |= TRACER_NAME_DELETED;
-	if (!name_special(section, text, &path, magic))
+	if (!name_special(section, text, &path, inode, magic))
 		walk(section, text, path);
 	return at + sizeof(*section) + (section->len & TEXT_MASK);
 }

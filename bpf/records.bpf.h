@@ -21,6 +21,8 @@ static __always_inline void fill_header(struct event_header *header, u8 type, u6
 	fill_header_of(header, bpf_get_current_pid_tgid(), type, time_ns);
 }
 
+#define SHORT_ENTER_BYTES 96 /* header, arguments, aux */
+
 struct short_enter {
 	struct event_header header;
 	u64 args[TRACER_MAX_ARGS];

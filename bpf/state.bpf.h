@@ -9,18 +9,37 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
-#define NAMED_FDS 1024     /* numbers above are named by user space */
+#define NAMED_FDS 1024     /* numbers above are remembered in `told_names` */
 #define BEGUN_CALLS 1024   /* a power of two; threads that share a slot lose the short cut, nothing else */
 #define VERSION_SLOTS 1024 /* a power of two; processes that share a slot lose the short cut more often */
 #define RECENT_FDS 64
 
 /* One traced process. */
 struct process {
-	u16 generation;
-	u8 armed;     /* a command that has not called execve yet: nothing of it is shown */
-	u8 shares_fs; /* with another process: its working directory may change by the other's doing */
-	u16 cwd_tag;
-	u16 named[NAMED_FDS];
+	u8 armed;            /* a command that has not called execve yet: nothing of it is shown */
+	u8 watches_identity; /* its table may change without a call that is seen: each use is compared */
+	u8 shares_fs;        /* with another process: its working directory may change by the other's doing */
+	u8 reserved;
+	u32 generation;
+	u64 life; /* when its first call was seen since it began or called execve; 0: not yet */
+	u32 cwd_tag;
+	u32 named[NAMED_FDS];
+};
+
+/* A descriptor's place in `told_names`. */
+struct told_key {
+	u32 tgid;
+	s32 fd;
+};
+
+/* What was told of a descriptor, of which the tag alone would not say enough: one whose process watches identities,
+ * or with a high number.
+ */
+struct told_name {
+	u64 life; /* of the process: numbers of processes come again */
+	u64 identity;
+	u32 tag;
+	u32 reserved;
 };
 
 /* A call that has begun and whose exit will be its return value and no more: that exit needs to look nothing else up.

@@ -3,7 +3,7 @@
  *
  * A tag is a moment: it changes with the epoch, which every successful rename or unlink on the machine moves on,
  * and with the process's own generation (exec, close_range). A name was told if its descriptor carries the present
- * tag.
+ * tag; in a process that watches identities (identity.bpf.h), if it also still means the same file.
  *
  * The short cut: each CPU remembers the thread it traced last and which of its descriptors were found to be
  * named, so that a loop of reads and writes finds neither its process nor its tags anew. It holds until the epoch
@@ -15,9 +15,9 @@
 #include "kernel.bpf.h"
 #include "maps.bpf.h"
 
-static __always_inline u16 current_tag(const struct process *process)
+static __always_inline u32 current_tag(const struct process *process)
 {
-	u16 tag = current_epoch() + process->generation;
+	u32 tag = current_epoch() + process->generation;
 
 	return tag ? tag : 1;
 }
@@ -31,8 +31,14 @@ static __always_inline void move_version(u32 tgid)
 		__sync_fetch_and_add(version, 1);
 }
 
+/* Whether the tag alone does not say if the name still holds. */
+static __always_inline int is_kept_apart(const struct process *process, s32 fd)
+{
+	return process->watches_identity || fd >= NAMED_FDS;
+}
+
 /* The tag is the present one, or 0 for a name that holds no longer. */
-static __always_inline void set_tag(struct process *process, s32 fd, u16 tag)
+static __always_inline void set_tag(struct process *process, s32 fd, u32 tag)
 {
 	u64 index = (u32)fd;
 
@@ -52,19 +58,30 @@ static __always_inline void forget_all(struct process *process)
 	move_version(bpf_get_current_pid_tgid() >> 32);
 }
 
-static __always_inline int is_named(const struct process *process, s32 fd, u16 tag)
+/* The tag that was there when the descriptor was named; 0 for one that was not, and for high numbers. */
+static __always_inline u32 tag_of(const struct process *process, s32 fd)
 {
 	u64 index = (u32)fd;
 
 	OPAQUE(index);
 	if (index < NAMED_FDS)
-		return process->named[index] == tag;
-	return index != (u32)TRACER_CWD_FD || process->cwd_tag == tag;
+		return process->named[index];
+	return index == (u32)TRACER_CWD_FD ? process->cwd_tag : 0;
 }
 
-static __always_inline int needs_name(const struct process *process, s32 fd)
+/* Whether the name has to be sent, as far as the tag tells: the rest is told_before's to say (identity.bpf.h). */
+static __always_inline int may_need_name(const struct process *process, s32 fd)
 {
-	return (fd >= 0 || fd == TRACER_CWD_FD) && !is_named(process, fd, current_tag(process));
+	return (fd >= 0 || fd == TRACER_CWD_FD) &&
+	       (process->watches_identity || tag_of(process, fd) != current_tag(process));
+}
+
+/* The name holds no longer, and user space knows. */
+static __always_inline void forget_name(struct process *process, s32 fd)
+{
+	set_tag(process, fd, 0);
+	if (is_kept_apart(process, fd))
+		drop_told(fd);
 }
 
 /* Whether the thread is known to be traced, and the call's descriptor to be named or none. */

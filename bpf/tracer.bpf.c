@@ -26,6 +26,7 @@ BPF_ARRAY(config, struct filter_config, 1);
 BPF_ARRAY(epoch, u32, 1);
 BPF_F_TABLE("hash", u32, struct process, processes, 16384, BPF_F_NO_PREALLOC);
 BPF_ARRAY(blank_process, struct process, 1);
+BPF_F_TABLE("lru_hash", struct told_key, struct told_name, told_names, 32768, 0);
 BPF_HASH(retries, u32, u32, 16384); /* thread -> its path could not be read at enter */
 BPF_HASH(starts, u32, u64, 16384);  /* thread -> time of its enter, where only failures are shown */
 BPF_ARRAY(begun_calls, struct begun_call, BEGUN_CALLS);
@@ -124,6 +125,36 @@ static __always_inline u32 *process_version(u32 tgid)
 	return versions.lookup(&slot);
 }
 
+static __always_inline struct told_key told_key(s32 fd)
+{
+	struct told_key key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = fd};
+
+	return key;
+}
+
+static __always_inline struct told_name *find_told(const struct process *process, s32 fd)
+{
+	struct told_key key = told_key(fd);
+	struct told_name *told = told_names.lookup(&key);
+
+	return told && told->life == process->life ? told : 0;
+}
+
+static __always_inline void keep_told(s32 fd, const struct told_name *told)
+{
+	struct told_key key = told_key(fd);
+	struct told_name copy = *told;
+
+	told_names.update(&key, &copy);
+}
+
+static __always_inline void drop_told(s32 fd)
+{
+	struct told_key key = told_key(fd);
+
+	told_names.delete(&key);
+}
+
 static __always_inline struct recent_thread *recent_thread(void)
 {
 	int zero = 0;
@@ -159,6 +190,14 @@ static __always_inline void note_retry(u32 tid)
 	retries.update(&tid, &once);
 }
 
+static __always_inline int take_retry(u32 tid)
+{
+	if (!retries.lookup(&tid))
+		return 0;
+	retries.delete(&tid);
+	return 1;
+}
+
 static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage)
 {
 	stages.call(ctx, stage);
@@ -167,6 +206,7 @@ static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage
 #include "filter.bpf.h"
 #include "enter.bpf.h"
 #include "exit.bpf.h"
+#include "tasks.bpf.h"
 
 /* ---- enter ---- */
 
@@ -182,7 +222,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	u32 number = ctx->args[1], tgid = id >> 32;
 	struct syscall_rule *rule = find_rule(number);
 
-	if (!rule || !(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)))
+	if (!rule || !(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE | TRACER_RULE_UNSEEN)))
 		return 0;
 	if (is_plain(rule) && enter_quickly(ctx->args[0], rule, id, number))
 		return 0;
@@ -199,6 +239,13 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!process)
 		return 0;
+	if (!process->life)
+		begin_life(process, cfg);
+	if (rule->flags & TRACER_RULE_UNSEEN) {
+		watch_identity(process);
+		if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)))
+			return 0;
+	}
 	if (read_args(call->args, ctx->args[0])) {
 		count_loss(TRACER_LOSS_COMPAT);
 		return 0;
@@ -212,7 +259,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	}
 	s32 fd = fd_argument(rule, call->args);
 
-	if (!is_short(rule) || needs_name(process, fd)) {
+	if (!is_short(rule) || may_need_name(process, fd)) {
 		begin_long_enter(ctx, rule, call);
 		return 0;
 	}
@@ -223,7 +270,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	}
 	send_short_enter(rule->nargs & TRACER_NARGS_MASK, id, number, call->args, call->time_ns);
 	if (rule->effect == TRACER_EFFECT_CLOSE)
-		set_tag(process, fd, 0);
+		forget_name(process, fd);
 	return 0;
 }
 
@@ -254,8 +301,7 @@ int on_enter_long(struct bpf_raw_tracepoint_args *ctx)
 	if (rule->path_arg >= 0)
 		end = add_paths(buffer, rule, call, end);
 	header->size = end;
-	if (needs_name(process, call->fds[0]) || needs_name(process, call->fds[1]) ||
-	    needs_name(process, call->fds[2])) {
+	if (may_need_names(process, call)) {
 		go_to(ctx, STAGE_ENTER_NAMES);
 		return 0;
 	}
@@ -264,7 +310,7 @@ int on_enter_long(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* Sends the names that the record needs, one each time it runs, then the record. */
+/* Sends the names that the record needs, one each time it runs, then the record: behind the last one if it is short. */
 int on_enter_names(struct bpf_raw_tracepoint_args *ctx)
 {
 	int zero = 0;
@@ -280,43 +326,38 @@ int on_enter_names(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!rule)
 		return 0;
+	struct told_name now = {};
 	s32 fd = next_unnamed(process, call);
 
-	if (fd != -1) {
-		send_name(process, name, fd, call->time_ns);
+	if (fd == -1) {
+		send(buffer->bytes, ((struct event_header *)buffer->bytes)->size & 0x3fff);
+		end_enter(ctx, process, rule, call);
+		return 0;
+	}
+	if (told_before(process, fd, &now)) {
 		go_to(ctx, STAGE_ENTER_NAMES);
 		return 0;
 	}
-	send(buffer->bytes, ((struct event_header *)buffer->bytes)->size & 0x3fff);
-	end_enter(ctx, process, rule, call);
+	u32 size = fill_name_record(name, fd, call->time_ns);
+
+	if (nothing_to_tell(process, name, fd)) {
+		go_to(ctx, STAGE_ENTER_NAMES);
+		return 0;
+	}
+	int is_last = rule->path_arg < 0; /* only paths have directories */
+
+	if (is_last)
+		size = append_enter(name, size, buffer);
+	if (!send(name->bytes, size & 0x3fff))
+		end_name(process, name, fd, &now);
+	if (is_last)
+		end_enter(ctx, process, rule, call);
+	else
+		go_to(ctx, STAGE_ENTER_NAMES);
 	return 0;
 }
 
 /* ---- exit ---- */
-
-static __always_inline int take_retry(const struct syscall_rule *rule)
-{
-	u32 tid = bpf_get_current_pid_tgid();
-
-	if (rule->path_arg < 0 || !retries.lookup(&tid))
-		return 0;
-	retries.delete(&tid);
-	return 1;
-}
-
-static __always_inline void begin_exit(struct bpf_raw_tracepoint_args *ctx, struct process *process,
-				       const struct syscall_rule *rule, const struct call *call)
-{
-	int reread = take_retry(rule);
-
-	forget_names(process, rule, call);
-	if (returns_fd(rule, call))
-		go_to(ctx, STAGE_EXIT_FD);
-	else if (reread || (rule->aux_kind == TRACER_AUX_CWD_TEXT && call->ret > 0))
-		go_to(ctx, STAGE_EXIT_PATHS);
-	else
-		send_short_exit(bpf_get_current_pid_tgid(), call->nr, call->ret, call->exit_time_ns);
-}
 
 /* Whether the call is shown where only failures are; the enter that was held back is due then. */
 static __always_inline int take_start(struct call *call)
@@ -420,7 +461,9 @@ int on_exit_fd(struct bpf_raw_tracepoint_args *ctx)
 	struct event_header *header = (struct event_header *)buffer->bytes;
 	s32 fd = call->fds[0];
 	u32 size = call->name_at & 127;
-	u16 tag = current_tag(process);
+	struct told_name now = {};
+
+	told_before(process, fd, &now);
 	u32 end = fill_name(buffer, size, fd);
 
 	call->name_at = 0;
@@ -430,7 +473,7 @@ int on_exit_fd(struct bpf_raw_tracepoint_args *ctx)
 	}
 	header->size = size;
 	if (!send(buffer->bytes, size & 0x1fff) && end)
-		set_tag(process, fd, tag);
+		note_told(process, fd, &now);
 	return 0;
 }
 
@@ -467,88 +510,74 @@ int on_exit_paths(struct bpf_raw_tracepoint_args *ctx)
 
 /* ---- tasks ---- */
 
-#define CLONE_FS_FLAG 0x200 /* include/uapi/linux/sched.h */
+/* The child begins with what its creator has been told, but a life and, mostly, a table of its own: one that may have
+ * changed unseen already.
+ */
+static __always_inline void add_child(u32 tgid, struct process *creator, u64 clone_flags)
+{
+	if (processes.update(&tgid, creator))
+		count_loss(TRACER_LOSS_MAP_FULL);
+	struct process *child = processes.lookup(&tgid);
+
+	if (!child)
+		return;
+	child->life = 0;
+	child->generation += creator->watches_identity;
+	if (!(clone_flags & CLONE_FILES_FLAG))
+		child->watches_identity = 0;
+}
 
 /* args: task, clone_flags. The current task is the creator; the new one has not run yet. */
 int on_task_newtask(struct bpf_raw_tracepoint_args *ctx)
 {
-	int zero = 0;
-	struct filter_config *cfg = config.lookup(&zero);
-	struct {
-		struct event_header header;
-		struct fork_body body;
-	} record = {};
+	struct filter_config *cfg = filter();
 	void *task = (void *)ctx->args[0];
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u64 clone_flags = ctx->args[1];
+	u32 tgid = bpf_get_current_pid_tgid() >> 32, child = read_u32(task + OFF_TASK_TGID);
 	struct process *creator = processes.lookup(&tgid);
 
 	if (!cfg || (!creator && (!(cfg->flags & TRACER_FILTER_ALL) || tgid == cfg->excluded_tgid)))
 		return 0;
-	record.body.child_tgid = read_u32(task + OFF_TASK_TGID);
-	record.body.child_tid = read_u32(task + OFF_TASK_PID);
-	record.body.clone_flags = ctx->args[1];
-	if (record.body.child_tgid != tgid) {
+	if (creator)
+		note_sharing(creator, clone_flags, child == tgid);
+	if (child != tgid) {
 		if (!(cfg->flags & (TRACER_FILTER_ALL | TRACER_FILTER_FOLLOW)))
 			return 0;
-		u32 child = record.body.child_tgid;
-
-		if (creator && (record.body.clone_flags & CLONE_FS_FLAG))
-			creator->shares_fs = 1;
-		if (creator && processes.update(&child, creator))
-			count_loss(TRACER_LOSS_MAP_FULL);
+		if (creator)
+			add_child(child, creator, clone_flags);
 	}
-	if (creator && creator->armed)
-		return 0;
-	fill_header(&record.header, TRACER_FORK, bpf_ktime_get_boot_ns());
-	record.header.size = sizeof(record);
-	bpf_get_current_comm(record.body.comm, sizeof(record.body.comm));
-	send(&record, sizeof(record));
+	if (!creator || !creator->armed)
+		send_fork(task, child, clone_flags);
 	return 0;
 }
 
 /* args: task, old_pid, bprm */
 int on_sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct {
-		struct event_header header;
-		struct exec_body body;
-	} record = {};
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct process *process = processes.lookup(&tgid);
+	struct process *process = current_process();
 
 	if (!process)
 		return 0;
+	end_life(process);
 	forget_all(process);
-	fill_header(&record.header, TRACER_EXEC, bpf_ktime_get_boot_ns());
-	record.header.size = sizeof(record);
-	record.body.old_tid = ctx->args[1];
-	bpf_get_current_comm(record.body.comm, sizeof(record.body.comm));
-	send(&record, sizeof(record));
+	send_exec(ctx->args[1]);
 	return 0;
 }
 
 /* args: task, and on newer kernels more */
 int on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct {
-		struct event_header header;
-		struct task_exit_body body;
-	} record = {};
 	u64 id = bpf_get_current_pid_tgid();
 	u32 tgid = id >> 32, tid = id;
 
 	if (!processes.lookup(&tgid))
 		return 0;
-	/* do_exit has counted this thread out of signal->live before it comes here (kernel/exit.c) */
-	void *signal = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_SIGNAL));
+	int group_dead = is_group_dead();
 
-	record.body.group_dead = read_u32(signal + OFF_SIGNAL_LIVE) == 0;
-	fill_header(&record.header, TRACER_TASK_EXIT, bpf_ktime_get_boot_ns());
-	record.header.size = sizeof(record);
-	send(&record, sizeof(record));
+	send_task_exit(group_dead);
 	retries.delete(&tid);
 	starts.delete(&tid);
-	if (record.body.group_dead) {
+	if (group_dead) {
 		processes.delete(&tgid);
 		move_version(tgid); /* both numbers may come again */
 	}
@@ -558,20 +587,9 @@ int on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 /* args: task, new comm */
 int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct {
-		struct event_header header;
-		struct comm_body body;
-	} record = {};
 	void *task = (void *)ctx->args[0];
-	u32 tgid = read_u32(task + OFF_TASK_TGID);
 
-	if (!processes.lookup(&tgid))
-		return 0;
-	fill_header(&record.header, TRACER_COMM, bpf_ktime_get_boot_ns());
-	record.header.tgid = tgid;
-	record.header.tid = read_u32(task + OFF_TASK_PID);
-	record.header.size = sizeof(record);
-	bpf_probe_read_kernel_str(record.body.comm, sizeof(record.body.comm), (void *)ctx->args[1]);
-	send(&record, sizeof(record));
+	if (find_process(read_u32(task + OFF_TASK_TGID)))
+		send_comm(task, (void *)ctx->args[1]);
 	return 0;
 }

@@ -66,6 +66,8 @@ class Process:
     table: dict[int, Entry] = field(default_factory=dict)
     cwd: bytes | None = None
     brk: int | None = None
+    answered: tuple[int, int] | None = None
+    """Of /proc's last answer: what it was about, and the time of the record that it stands before."""
 
 
 @dataclass
@@ -186,10 +188,13 @@ class Reference:
     def on_name(self, record: wire.Name) -> None:
         process = self.process(record.tgid)
         known = known_by_section(record.name, "proc" if record.from_proc else "kernel")
-        if known is None:
+        answered = (record.fd, record.time_ns)
+        if known is None and process.answered == answered:
             return
+        if record.from_proc:
+            process.answered = answered
         if record.fd == wire.CWD_FD:
-            process.cwd = known.text
+            process.cwd = known.text if known else None
         else:
             self.bind(process, record.fd, known, section_cloexec(record.name), record.time_ns)
 

@@ -197,6 +197,7 @@ def section_text(name: wire.NameText) -> bytes | None:
         wire.NAME_SOCKET: b"socket:[%d]" % name.inode + deleted,
         wire.NAME_ANON: b"anon_inode:" + text + deleted,
         wire.NAME_PSEUDO: b"/" + text + b" (deleted)",
+        wire.NAME_NAMESPACE: b"%s:[%d]" % (text, name.inode) + deleted,
     }
     return texts.get(name.kind)
 

@@ -65,12 +65,14 @@ AUX_AT_ENTER: dict[int, tuple[str, tuple[Sequence[int], ...]]] = {
 }
 NAME_STATUSES = (0, 0, 4, 4, 12, 12, wire.NAME_DELETED, 5, wire.NAME_INCOMPLETE, 6, 14)
 NAME_TEXTS: dict[int, tuple[bytes, ...]] = {
+    wire.NAME_NONE: (b"",),
     wire.NAME_COMPONENTS: (b"", b"b\0a\0", b"x\0", b"\xffy\0a\0", b"c\0b\0a\0"),
     wire.NAME_TEXT: (b"/t", b"/t/u", b"/t/../v", b"pipe:[5]", b"/w (deleted)", b"/\xff", b"r", b"/t/.."),
     wire.NAME_PIPE: (b"",),
     wire.NAME_SOCKET: (b"",),
     wire.NAME_ANON: (b"[eventfd]", b"inotify"),
     wire.NAME_PSEUDO: (b"memfd:m",),
+    wire.NAME_NAMESPACE: (b"net",),
 }
 NAME_KINDS = (*[wire.NAME_COMPONENTS] * 5, *[wire.NAME_TEXT] * 5, *NAME_TEXTS)
 

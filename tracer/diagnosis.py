@@ -83,4 +83,15 @@ def ring() -> Finding:
         return Finding("tracing", False, str(error), error.hint)
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (kernel, type_information, rights, bcc, memory_lock, ring)
+def identity() -> Finding:
+    """Whether a descriptor that io_uring or another process replaces is noticed."""
+    try:
+        on = bool(btf.offsets(bcc_module.load().lib)["HAS_IDENTITY"])
+    except MachineError as error:
+        return Finding("identity", False, str(error), error.hint)
+    seen = "on" if on else "off: this kernel's BTF lacks a field"
+    todo = None if on else "names of descriptors that io_uring replaces may be old ones; please report this kernel"
+    return Finding("identity", on, seen, todo)
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (kernel, type_information, rights, bcc, memory_lock, identity, ring)

@@ -154,7 +154,14 @@ class Session(Protocol):
 
 
 def new_engine(
-    machine: str, wanted: frozenset[str], *, clock: Clock, failed_only: bool, ask_proc: bool, keep_stream: bool
+    machine: str,
+    wanted: frozenset[str],
+    *,
+    clock: Clock,
+    failed_only: bool,
+    ask_proc: bool,
+    keep_stream: bool,
+    kernel_names: bool = False,
 ) -> Engine:
     """An engine for a machine's syscall numbers."""
     return Engine(
@@ -164,6 +171,7 @@ def new_engine(
         capacity_rows=BATCH_ROWS,
         wall_offset_ns=clock.wall_offset_ns,
         ask_proc=ask_proc,
+        kernel_names=kernel_names,
         failed_only=failed_only,
         keep_stream=keep_stream,
     )
@@ -249,6 +257,7 @@ class LiveSession:
             clock=self.clock,
             failed_only=filters.failed_only,
             ask_proc=True,
+            kernel_names=True,
             keep_stream=raw is not None,
         )
         self._source = KernelSource(syscalls.rules(machine, wanted), filters, ring_bytes)

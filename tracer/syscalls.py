@@ -169,6 +169,7 @@ class Rule(IntFlag):
     RENAMES = 0x10
     OLD_IS_TEXT = 0x20
     LABEL = 0x40
+    UNSEEN = 0x80
 
 
 @dataclass(frozen=True, slots=True)

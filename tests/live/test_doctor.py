@@ -12,7 +12,7 @@ from conftest import Cli
 
 from tracer.capture.bcc_module import system_folders
 
-CHECKS = ["kernel", "BTF", "privileges", "bcc", "memlock", "tracing"]
+CHECKS = ["kernel", "BTF", "privileges", "bcc", "memlock", "identity", "tracing"]
 
 
 def checks(text: str) -> dict[str, dict[str, Any]]:
@@ -61,4 +61,8 @@ class TestUnhealthy:
         ]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 2
-        assert {name for name, check in checks(ended.stdout).items() if not check["ok"]} == {"BTF", "tracing"}
+        assert {name for name, check in checks(ended.stdout).items() if not check["ok"]} == {
+            "BTF",
+            "identity",
+            "tracing",
+        }

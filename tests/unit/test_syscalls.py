@@ -242,6 +242,7 @@ def test_waiting_calls_have_their_quantities():
             | {"rmdir", "setns", "umount", "unlink", "unlinkat"},
         ),
         (Rule.LABEL, {"fsopen", "memfd_create", "mq_open", "mq_unlink"}),
+        (Rule.UNSEEN, {"io_uring_enter", "io_uring_register", "io_uring_setup"}),
     ],
 )
 def test_rare_rules(flag, names):

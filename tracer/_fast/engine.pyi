@@ -17,7 +17,8 @@ class Engine:
     """Pairs, resolves and writes columns in one pass without the GIL. For one thread at a time.
 
     `rules`, `names` and `families` are what `tracer.syscalls` gives. `ask_proc`: names that the stream does not tell
-    are looked up in /proc. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was
+    are looked up in /proc; with `kernel_names` only those that it says could not be spelled, and only if they are the
+    same file's. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was
     handled, with /proc's answers in their places, is kept for `take_stream`. `wall_offset_ns` (wall clock minus boot
     clock) goes with every batch.
 
@@ -38,6 +39,7 @@ class Engine:
         capacity_rows: int = 131072,
         wall_offset_ns: int = 0,
         ask_proc: bool = False,
+        kernel_names: bool = False,
         failed_only: bool = False,
         keep_stream: bool = False,
     ) -> Self: ...

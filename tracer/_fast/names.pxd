@@ -11,7 +11,8 @@ from tracer._fast.records cimport Parts
 
 cdef class Names:
     cdef FdCache fd_cache
-    cdef bint ask_proc
+    cdef bint ask_names  # every name that the stream does not tell
+    cdef bint ask_unspelled  # only those that it says could not be spelled
     cdef Answers answers
     cdef uint64_t proc_asks
 
@@ -24,7 +25,8 @@ cdef class Names:
                          const Parts *parts) noexcept nogil
     cdef void find_directory(self, PathSlot *slot, const Call *call, int dirfd_arg, Process *process) noexcept nogil
     cdef const char *ask_thread_name(self, Process *process, uint32_t tid, uint64_t now_ns) noexcept nogil
-    cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil
+    cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns,
+                  const name_section *same) noexcept nogil
 
 
 cdef inline uint8_t section_cloexec(const name_section *section, uint8_t otherwise) noexcept nogil:

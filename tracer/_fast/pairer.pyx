@@ -36,20 +36,21 @@ cdef class Pairer:
 
     Records go in one by one through the C method `step`; from Python `feed` takes a whole block and tells how many
     calls it held. `rules` is the packed table of `tracer.syscalls.rules`. With `ask_proc`, names that the stream does
-    not tell are looked up in /proc: only right while the traced programs run.
+    not tell are looked up in /proc: only right while the traced programs run. With `kernel_names` besides, only those
+    that the stream says could not be spelled, and they must be the same file's.
 
     Raises ValueError if `rules` has the wrong size.
     """
 
     def __cinit__(self, const unsigned char[::1] rules not None, FdCache fd_cache not None, *, bint failed_only=False,
-                  bint ask_proc=False):
+                  bint ask_proc=False, bint kernel_names=False):
         if <size_t> rules.shape[0] != sizeof(self.rules):
             raise ValueError(f"rules: {sizeof(self.rules)} bytes are meant, not {rules.shape[0]}")
         memcpy(self.rules, &rules[0], sizeof(self.rules))
         self.fd_cache = fd_cache
         self.failed_only = failed_only
         self.ask_proc = ask_proc
-        self.names = Names(fd_cache, ask_proc)
+        self.names = Names(fd_cache, ask_proc, kernel_names)
         if init_map(&self.threads, 256) < 0:
             raise MemoryError
 

@@ -5,8 +5,8 @@ from libc.stdio cimport snprintf
 from libc.string cimport memchr, memcpy, memset
 
 from tracer._fast.events cimport (
-    TRACER_NAME_ANON, TRACER_NAME_COMPONENTS, TRACER_NAME_DELETED, TRACER_NAME_INCOMPLETE, TRACER_NAME_PIPE,
-    TRACER_NAME_PSEUDO, TRACER_NAME_SOCKET, TRACER_NAME_TEXT, name_section,
+    TRACER_NAME_ANON, TRACER_NAME_COMPONENTS, TRACER_NAME_DELETED, TRACER_NAME_INCOMPLETE, TRACER_NAME_NAMESPACE,
+    TRACER_NAME_PIPE, TRACER_NAME_PSEUDO, TRACER_NAME_SOCKET, TRACER_NAME_TEXT, name_section,
 )
 from tracer._fast.text cimport Text, TextPool, new_text
 
@@ -170,6 +170,9 @@ cdef inline Text *spell_name(TextPool *pool, const name_section *section, const 
         memcpy(out + 1, data, size)
         used = 1 + <int> size
         deleted = True
+    elif section.kind == TRACER_NAME_NAMESPACE:
+        memcpy(out, data, size)
+        used = <int> size + snprintf(out + size, 64, b":[%llu]", <unsigned long long> section.inode)
     else:
         return NULL
     if deleted:

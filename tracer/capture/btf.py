@@ -31,8 +31,12 @@ FIELDS: dict[str, tuple[str, str]] = {
     "OFF_DENTRY_PARENT": ("dentry", "d_parent"),
     "OFF_DENTRY_NAME": ("dentry", "d_name.name"),
     "OFF_DENTRY_HASH_PPREV": ("dentry", "d_hash.pprev"),
+    "OFF_DENTRY_INODE": ("dentry", "d_inode"),
     "OFF_INODE_INO": ("inode", "i_ino"),
     "OFF_INODE_SB": ("inode", "i_sb"),
+    "OFF_INODE_PRIVATE": ("inode", "i_private"),
+    "OFF_NS_OPS": ("ns_common", "ops"),
+    "OFF_NS_OPS_NAME": ("proc_ns_operations", "name"),
     "OFF_SB_MAGIC": ("super_block", "s_magic"),
     "OFF_SB_DEV": ("super_block", "s_dev"),
     "OFF_VFSMOUNT_ROOT": ("vfsmount", "mnt_root"),
@@ -41,6 +45,14 @@ FIELDS: dict[str, tuple[str, str]] = {
     "OFF_MOUNT_MOUNTPOINT": ("mount", "mnt_mountpoint"),
 }
 """Constant of the kernel program -> structure and path of the field in it."""
+
+IDENTITY_FIELDS: dict[str, tuple[str, str]] = {
+    "OFF_SIGNAL_NR_THREADS": ("signal_struct", "nr_threads"),
+    "OFF_FILES_COUNT": ("files_struct", "count"),
+    "OFF_FS_USERS": ("fs_struct", "users"),
+    "OFF_DENTRY_HASH_LEN": ("dentry", "d_name.hash_len"),
+}
+"""What is needed besides to notice that a descriptor means another file without a call that says so."""
 
 
 class _Type(ctypes.Structure):
@@ -120,6 +132,16 @@ def offsets(lib: Any) -> dict[str, int]:
     """
     types = KernelTypes(lib)
     try:
-        return {constant: types.offset(structure, path) for constant, (structure, path) in FIELDS.items()}
+        found = {constant: types.offset(structure, path) for constant, (structure, path) in FIELDS.items()}
+        return found | _identity_offsets(types)
     finally:
         types.close()
+
+
+def _identity_offsets(types: KernelTypes) -> dict[str, int]:
+    """The fields that identities are read from, and HAS_IDENTITY: 1 if this kernel has all of them."""
+    try:
+        found = {constant: types.offset(structure, path) for constant, (structure, path) in IDENTITY_FIELDS.items()}
+    except MachineError:
+        return dict.fromkeys(IDENTITY_FIELDS, 0) | {"HAS_IDENTITY": 0}
+    return found | {"HAS_IDENTITY": 1}

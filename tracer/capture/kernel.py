@@ -99,7 +99,8 @@ class KernelSource:
     """The loaded program, from load to close. Use as a context manager.
 
     `rules` is the packed syscall table. `ring_bytes` is rounded up to a power of two of whole pages. Between loading
-    and `attach` nothing is traced.
+    and `attach` nothing is traced. `has_identity`: this kernel tells enough to notice that a descriptor became another
+    file's without a call.
 
     Raises MachineError: bcc missing, no BTF, no privilege, or a kernel that refuses the program.
     """
@@ -108,7 +109,9 @@ class KernelSource:
         self.ring_bytes = ring_size(ring_bytes)
         bcc = bcc_module.load()
         self._bcc = bcc
-        self._bpf = compile_program(bcc, self.ring_bytes)
+        offsets = btf.offsets(bcc.lib)
+        self.has_identity = bool(offsets["HAS_IDENTITY"])
+        self._bpf = compile_program(bcc, offsets, self.ring_bytes)
         bcc.lib.bpf_table_leaf_size.restype = ctypes.c_size_t
         bcc.lib.bpf_table_leaf_size.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         self._programs: dict[str, Any] = {}
@@ -160,10 +163,13 @@ class KernelSource:
         if self._bcc.lib.bpf_update_elem(map_fd, ctypes.byref(key), ctypes.byref(buffer), 0) < 0:
             raise MachineError("the kernel refused a table entry", hint="is the memory limit (ulimit -l) high enough?")
 
-    def watch(self, tgid: int, *, armed: bool = False) -> None:
-        """Trace a process from now on; an armed one only from its first execve."""
+    def watch(self, tgid: int, *, armed: bool = False, changes_unseen: bool = False) -> None:
+        """Trace a process from now on; an armed one only from its first execve.
+
+        Of one whose descriptors may change without a call that says so, each use of them is compared.
+        """
         value = bytearray(self._bcc.lib.bpf_table_leaf_size(self._bpf.module, b"processes"))
-        value[2] = armed  # struct process: generation, then this
+        value[0], value[1] = armed, changes_unseen and self.has_identity  # struct process begins with them
         self._update(self._map_fd("processes"), ctypes.c_uint32(tgid), bytes(value))
 
     def attach(self) -> None:
@@ -239,13 +245,12 @@ def ring_size(wanted_bytes: int) -> int:
     return int(1 << (wanted_bytes - 1).bit_length())
 
 
-def compile_program(bcc: ModuleType, ring_bytes: int) -> Any:
+def compile_program(bcc: ModuleType, constants: dict[str, int], ring_bytes: int) -> Any:
     """The compiled module, not yet loaded into the kernel. One thread at a time: bcc's compiler is not made for more.
 
     Raises MachineError.
     """
     folder = program_folder()
-    constants = btf.offsets(bcc.lib)
     flags = [f"-D{name}={value}" for name, value in constants.items()]
     flags += [f"-DRING_PAGES={ring_bytes // os.sysconf('SC_PAGESIZE')}", f"-I{folder}", "-Wno-unused-function"]
     try:

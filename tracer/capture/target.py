@@ -19,13 +19,15 @@ from tracer._fast.launch import spawn
 from tracer.capture.privileges import check_other_user
 from tracer.errors import TracerError, UsageError
 
+IO_URING = "anon_inode:[io_uring]"
+
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # what shells answer (POSIX, XCU 2.8.2)
 
 
 class Watcher(Protocol):
     """The side of the kernel program that targets need."""
 
-    def watch(self, tgid: int, *, armed: bool = False) -> None:
+    def watch(self, tgid: int, *, armed: bool = False, changes_unseen: bool = False) -> None:
         """Trace a process, an armed one from its first execve on."""
 
 
@@ -187,7 +189,7 @@ class Processes:
     def prepare(self, watcher: Watcher) -> None:
         """Watch them all."""
         for pid in self._pids:
-            watcher.watch(pid)
+            watcher.watch(pid, changes_unseen=has_io_uring(pid))
 
     def start(self) -> None:
         """Nothing to do: they run."""
@@ -218,7 +220,10 @@ class Machine:
     is_ours = False
 
     def prepare(self, watcher: Watcher) -> None:
-        """Nothing to do: the filter says it."""
+        """Watch those that use io_uring already; of the others the filter says it."""
+        for entry in os.scandir("/proc"):
+            if entry.name.isdigit() and int(entry.name) != os.getpid() and has_io_uring(int(entry.name)):
+                watcher.watch(int(entry.name), changes_unseen=True)
 
     def start(self) -> None:
         """Nothing to do."""
@@ -263,6 +268,22 @@ def process_of(pid: int) -> int:
     except OSError as error:
         raise UsageError(f"process {pid} does not exist", hint="`pgrep -a NAME` lists processes") from error
     return int(next(line for line in status.splitlines() if line.startswith("Tgid:")).split()[1])
+
+
+def has_io_uring(pid: int) -> bool:
+    """Whether a process has a ring open, with which descriptors come and go without calls."""
+    try:
+        entries = list(os.scandir(f"/proc/{pid}/fd"))
+    except OSError:  # it ended meanwhile
+        return False
+    return any(_link(entry) == IO_URING for entry in entries)
+
+
+def _link(entry: os.DirEntry[str]) -> str:
+    try:
+        return str(Path(entry).readlink())
+    except OSError:  # closed meanwhile
+        return ""
 
 
 def read_comm(pid: int) -> str:
