@@ -1,7 +1,8 @@
 """Holds a recording against what strace saw of the same run: thread by thread, call by call, in order.
 
-Every call and every return value must agree, and of the paths at least 99.5 %. It knows nothing of the tracer but the
-columns `seq`, `tid`, `syscall`, `ret`, `file` and `old_file`.
+Every call and every return value must agree. No path may be wrong; a null where strace has a name is unknown, and fewer
+than one in a thousand may be. It knows nothing of the tracer but the columns `seq`, `tid`, `syscall`, `ret`, `file` and
+`old_file`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from strace_files import (
 )
 from strace_log import Call
 
-PATHS_AT_LEAST = 0.995
+UNKNOWN_BELOW = 0.001
 SHOWN = 12
 """How many differences of a kind a report spells out."""
 
@@ -71,15 +72,16 @@ class Report:
     extra: list[str] = field(default_factory=list)
     wrong_rets: list[str] = field(default_factory=list)
     wrong_paths: list[str] = field(default_factory=list)
+    unknown_paths: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         head = (
             f"{self.calls} calls: {len(self.missing)} missing, {len(self.extra)} extra; "
             f"{self.rets} return values: {len(self.wrong_rets)} wrong; "
-            f"{self.paths} paths: {len(self.wrong_paths)} wrong; "
+            f"{self.paths} paths: {len(self.wrong_paths)} wrong, {len(self.unknown_paths)} unknown; "
             f"{self.unclaimed} names strace could not tell, {self.never_returned} calls that never came back"
         )
-        kinds = ("missing", "extra", "wrong_rets", "wrong_paths")
+        kinds = ("missing", "extra", "wrong_rets", "wrong_paths", "unknown_paths")
         return "\n".join([head, *(line for kind in kinds for line in self._differences(kind))])
 
     def _differences(self, kind: str) -> Iterable[str]:
@@ -90,9 +92,9 @@ class Report:
             yield f"  {title}: and {len(lines) - SHOWN} more"
 
     def check(self) -> None:
-        """Raises AssertionError unless all calls, all return values and enough of the paths agree."""
-        paths = 1 - len(self.wrong_paths) / self.paths if self.paths else 1.0
-        if self.missing or self.extra or self.wrong_rets or paths < PATHS_AT_LEAST:
+        """Raises AssertionError unless all calls and return values agree, no path is wrong and hardly one unknown."""
+        too_many = bool(self.unknown_paths) and len(self.unknown_paths) >= UNKNOWN_BELOW * self.paths
+        if self.missing or self.extra or self.wrong_rets or self.wrong_paths or too_many:
             raise AssertionError(str(self))
 
 
@@ -203,14 +205,15 @@ def _compare_path(call: Expected, row: Row, column: str, claim: Claim | None, re
         return
     report.paths += 1
     if not _agrees(claim, found):
-        report.wrong_paths.append(f"{call}: {column} is {_shorten(found)}, not {_shorten(claim.name)} (row {row.seq})")
+        differing = report.unknown_paths if found is None else report.wrong_paths
+        differing.append(f"{call}: {column} is {_shorten(found)}, not {_shorten(claim.name)} (row {row.seq})")
 
 
 def _agrees(claim: Claim, found: str | None) -> bool:
     if claim.name is None or found is None:
         return claim.name is found
     found = normal(found)
-    if not claim.cut:
+    if not claim.cut or found == claim.name:
         return found == claim.name
     common = min(len(claim.name), len(found))
     return common >= NAME_BYTES // 2 and claim.name[:common] == found[:common]

@@ -131,20 +131,36 @@ def test_an_empty_log_fails(tmp_path):
         compare([], rows_of(*ROWS), "/w")
 
 
-@pytest.mark.parametrize(("wrong", "enough"), [(0, True), (2, True), (3, False)])
-def test_half_a_percent_of_the_paths_may_be_wrong(report, wrong, enough):
-    closes = '10    close(3</w/f>) = 0\n10    openat(-100</w>, "f", 0) = 3</w/f>\n' * 250
-    rows = [(10, name, ret, "/w/f") for _ in range(250) for name, ret in (("close", 0), ("openat", 3))]
-    for at in range(wrong):
-        rows[at * 7] = (*rows[at * 7][:3], "/w/g")
-    result = report(closes, *rows)
-    assert result.paths == 500
-    assert len(result.wrong_paths) == wrong
-    if enough:
+def among_others(instead: str | None, count: int) -> tuple[str, list[tuple[object, ...]]]:
+    """A log with 2000 paths, and its rows, of which some have another path."""
+    log = '10    close(3</w/f>) = 0\n10    openat(-100</w>, "f", 0) = 3</w/f>\n' * 1000
+    rows = [(10, name, ret, "/w/f") for _ in range(1000) for name, ret in (("close", 0), ("openat", 3))]
+    for at in range(count):
+        rows[at * 7] = (*rows[at * 7][:3], instead)  # type: ignore[assignment]
+    return log, list(rows)
+
+
+@pytest.mark.parametrize(("unknown", "few"), [(0, True), (1, True), (2, False)])
+def test_less_than_one_path_in_a_thousand_may_be_unknown(report, unknown, few):
+    log, rows = among_others(None, unknown)
+    result = report(log, *rows)
+    assert (result.paths, len(result.unknown_paths), len(result.wrong_paths)) == (2000, unknown, 0)
+    if few:
         result.check()
     else:
-        with pytest.raises(AssertionError, match="3 wrong"):
+        with pytest.raises(AssertionError, match="0 wrong, 2 unknown"):
             result.check()
+
+
+def test_not_one_path_may_be_wrong(report):
+    log, rows = among_others("/w/g", 1)
+    with pytest.raises(AssertionError, match="2000 paths: 1 wrong, 0 unknown"):
+        report(log, *rows).check()
+
+
+def test_a_name_where_there_is_none_is_wrong_not_unknown(report):
+    result = report("10    close(77) = -1 EBADF (Bad file descriptor)", (10, "close", -9, "/w/f"))
+    assert (len(result.wrong_paths), len(result.unknown_paths)) == (1, 0)
 
 
 def test_order_is_that_of_seq(tmp_path):
@@ -318,6 +334,14 @@ def test_a_path_that_was_cut_counts_as_far_as_it_reaches(report):
     for wrong in ("/w/x", "/v/" + text):
         with pytest.raises(AssertionError, match="1 wrong"):
             report(log, (10, "openat", -36, wrong)).check()
+
+
+def test_a_cut_path_that_folds_to_a_short_one_counts_as_it_is(report):
+    text = "./" * 2047
+    log = f'10    openat(-100</w>, "{text}"..., 0) = -1 ENAMETOOLONG (File name too long)'
+    report(log, (10, "openat", -36, "/w")).check()
+    with pytest.raises(AssertionError, match="1 wrong"):
+        report(log, (10, "openat", -36, "/v")).check()
 
 
 def test_the_working_directory_is_followed(report):

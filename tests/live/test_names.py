@@ -1,0 +1,107 @@
+"""Names where no call tells of them: rings and tables that were there before the trace, threads that a filter hides,
+namespaces, a root directory of the process's own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import Cli, Start, until_attached
+
+
+@pytest.fixture
+def run(work: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts a program in `work` that waits for a line; ended with the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(*command: str | Path) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(command, cwd=work, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started.append(process)
+        return process
+
+    yield begin  # type: ignore[misc]
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def names(recording: Path, syscall: str, **equal: object) -> list[str | None]:
+    """`file` of the rows of a syscall, in order."""
+    rows = pq.read_table(recording, filters=[("syscall", "=", syscall)]).to_pylist()
+    return [row["file"] for row in rows if all(row[key] == value for key, value in equal.items())]
+
+
+def end(tracer: subprocess.Popen[bytes]) -> None:
+    tracer.send_signal(signal.SIGINT)
+    _, messages = tracer.communicate(timeout=60)
+    assert tracer.returncode == 0, messages
+
+
+def attached(start: Start, *options: str | Path) -> subprocess.Popen[bytes]:
+    tracer = start("record", "-o", "out.parquet", "-e", "write,pwrite64", *options)
+    until_attached(tracer)
+    return tracer
+
+
+def go_on(process: subprocess.Popen[bytes]) -> None:
+    """Gives the program its line and waits for its end."""
+    process.communicate(b"\n", timeout=60)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("option", ["-p", "-a"])
+@pytest.mark.parametrize("kind", ["ring", "process", "thread"])
+def test_what_was_there_before_the_trace(option: str, kind: str, programs: Path, run, start: Start, work: Path) -> None:
+    """A number becomes another file's, and then nobody's, in a table that the trace has not seen being shared."""
+    process = run(programs / "before_the_trace", kind)
+    assert process.stdout.readline() == b"ready\n"
+    tracer = attached(start, *(["-p", str(process.pid)] if option == "-p" else ["-a"]))
+    go_on(process)
+    if option == "-a":
+        end(tracer)
+    else:
+        assert tracer.wait(timeout=60) == 0
+    found = names(work / "out.parquet", "pwrite64", pid=process.pid)
+    assert found == [f"{work}/first", f"{work}/second", f"{work}/third", None]
+
+
+def test_threads_that_a_filter_hides(programs: Path, cli: Cli, work: Path) -> None:
+    """One thread is recorded, another one gives its number to other files."""
+    cli("record", "-o", "out.parquet", "--comm", "seen", "-e", "pwrite64", "--", programs / "hidden_thread")
+    found = names(work / "out.parquet", "pwrite64")
+    assert found == [f"{work}/{name}" for name in ("first", "second", "third")] + [None]
+
+
+def test_root_directory_of_its_own(programs: Path, cli: Cli, work: Path) -> None:
+    """Paths are as the process sees them; what lies outside is shown by its whole path."""
+    cli("record", "-o", "out.parquet", "-e", "pwrite64,unlink", "--", programs / "own_root")
+    seen = ["/file", "/dir/file", f"{work}/outside"]
+    assert names(work / "out.parquet", "pwrite64") == seen
+    assert names(work / "out.parquet", "unlink") == ["/dir/file", "/file"]
+
+
+def test_namespaces_are_called_as_readlink_does(cli: Cli, work: Path) -> None:
+    kinds = ("mnt", "net", "pid", "user", "uts")
+    script = "".join(f"exec 3</proc/self/ns/{kind}; readlink /proc/self/fd/3; " for kind in kinds)
+    shown = cli("record", "-o", "out.parquet", "-e", "openat,dup2,dup3", "--", "sh", "-c", script).stdout.split()
+    found = names(work / "out.parquet", "openat")
+    assert len(shown) == len(kinds)
+    assert [name for name in found if name in shown] == shown
+
+
+def test_deeper_than_the_kernel_program_walks(programs: Path, run, start: Start, work: Path) -> None:
+    """By /proc, as long as the number is the same file's."""
+    process = run(programs / "too_deep")
+    deep = process.stdout.readline().decode().strip()
+    assert deep.count("/") > 330
+    tracer = attached(start, "-p", str(process.pid))
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"done\n"
+    end(tracer)
+    assert names(work / "out.parquet", "pwrite64") == [deep]
+    go_on(process)
