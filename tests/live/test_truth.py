@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import SECONDS, Start, until, until_attached
 from oracle import Report, compare, read_rows
 from strace_files import DEFAULT, DESC, FILE
 from strace_log import read_log
@@ -15,7 +18,7 @@ Record = Callable[..., Path]
 """The fixture `record`."""
 
 SOURCES = Path(__file__).parent.parent / "programs"
-WITHOUT_STRACE = {"before_the_trace", "cold_path", "hidden_thread", "own_root", "too_deep"}
+WITHOUT_STRACE = {"before_the_trace", "cold_path", "hidden_thread", "in_the_middle", "own_root", "too_deep"}
 """Programs for other tests."""
 PROGRAMS = sorted({source.stem for source in SOURCES.glob("*.c")} - WITHOUT_STRACE)
 
@@ -84,6 +87,70 @@ def test_without_a_selection(program: str, programs: Path, record: Record, work:
     report = report_of(*watch_both(record, [programs / program], work), work, DEFAULT)
     report.check()
     assert report.calls > 40
+
+
+AT_ONCE = ("directories", "names", "shared_tables", "threads")
+
+
+def test_four_programs_at_once_on_the_whole_machine(programs: Path, start: Start, work: Path) -> None:
+    recording = work.parent / "recording.parquet"
+    tracer = start("record", "-a", "-o", recording, "-e", "%file,%desc")
+    until_attached(tracer)
+    folders = [work / program for program in AT_ONCE]
+    for folder in folders:
+        folder.mkdir()
+    runs = [
+        subprocess.Popen([*STRACE, f"{folder}.log", programs / folder.name], cwd=folder, stdin=subprocess.DEVNULL)
+        for folder in folders
+    ]
+    assert [run.wait(SECONDS) for run in runs] == [0] * len(runs)
+    end(tracer)
+    rows = read_rows(recording)
+    for folder in folders:
+        report = compare(read_log(folder.with_suffix(".log")), rows, str(folder))
+        report.check()
+        assert report.calls > 40
+
+
+def test_attached_in_the_middle_of_a_run(programs: Path, start: Start, work: Path) -> None:
+    """strace begins first and both end with the run, so the rows are those of the log's last calls."""
+    recording, log = work.parent / "recording.parquet", work.parent / "strace.log"
+    program = subprocess.Popen([programs / "in_the_middle"], cwd=work, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert program.stdout and program.stdin
+        assert program.stdout.readline() == b"ready\n"
+        strace = subprocess.Popen([*STRACE, log, "-p", str(program.pid)])
+        until(lambda: tracer_of(program.pid) == strace.pid, "strace")
+        tracer = start("record", "-p", str(program.pid), "-o", recording, "-e", "%file,%desc")
+        until_attached(tracer)
+        program.stdin.write(b"\n")
+        program.stdin.close()
+        assert program.wait(SECONDS) == 0
+        assert strace.wait(SECONDS) == 0
+        assert tracer.wait(SECONDS) == 0
+    finally:
+        program.kill()
+        program.wait()
+    calls = read_log(log)
+    first = next(at for at, call in enumerate(calls) if call.name == "getcwd")
+    rows = read_rows(recording)
+    begin = next(row.seq for row in rows if row.syscall == "getcwd" and row.tid == program.pid)
+    report = compare(calls[first:], [row for row in rows if row.seq >= begin], str(work / "moved"))
+    report.check()
+    assert report.calls > 300
+    assert report.paths > 300
+
+
+def end(tracer: subprocess.Popen[bytes]) -> None:
+    tracer.send_signal(signal.SIGINT)
+    _, messages = tracer.communicate(timeout=SECONDS)
+    assert tracer.returncode == 0, messages
+
+
+def tracer_of(pid: int) -> int:
+    """Who traces a process with ptrace; 0 for nobody."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("TracerPid:")).split()[1])
 
 
 def test_path_on_a_page_that_is_not_in_memory(programs: Path, record: Record, work: Path) -> None:
