@@ -363,6 +363,15 @@ class TestRecover:
             recover(left)
         assert left.main.exists()
 
+    def test_a_tail_of_other_columns_is_damage(self, tmp_path):
+        scene = Scene(tmp_path)
+        for rows in (20, 5):
+            scene.write(rows, sync=True)
+        left = scene.die()
+        assert b"flags" in left.tail.read_bytes()
+        left.tail.write_bytes(left.tail.read_bytes().replace(b"flags", b"flagz"))
+        assert recover(left).rows == 20
+
     @given(
         places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=20), tail=st.booleans()
     )

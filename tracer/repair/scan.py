@@ -59,6 +59,9 @@ def batches(file: mmap.mmap, segment: Segment) -> Iterator[pa.RecordBatch]:
 
 def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch as the schema has it, its contents looked through. Raises one of DAMAGE."""
+    missing = set(schema.SCHEMA.names) - set(batch.schema.names)
+    if missing:
+        raise ValueError(f"there is no column {min(missing)}")
     batch = batch.select(schema.SCHEMA.names).replace_schema_metadata(None)
     batch.validate(full=True)
     for field, column in zip(schema.SCHEMA, batch.columns, strict=True):
