@@ -65,6 +65,7 @@ cdef class FdCache:
     cdef void fork_process(self, uint32_t creator, uint32_t child, bint share_table, uint64_t now_ns) noexcept nogil
     cdef void exec_process(self, Process *process) noexcept nogil
     cdef void unshare_table(self, Process *process) noexcept nogil
+    cdef bint has_room(self, const Text *name) noexcept nogil
     cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                    uint64_t now_ns) noexcept nogil
     cdef void forget(self, Process *process, int64_t fd) noexcept nogil

@@ -7,7 +7,8 @@ class FdCache:
     """What every descriptor of every process is called, and where each process works.
 
     The tables are changed by a `Pairer`; from Python they can be filled and looked up, for tests and benchmarks. Beyond
-    32768 processes the longest unused quarter is dropped, beyond 192 MiB of tables numbers are no longer tracked.
+    32768 processes the longest unused quarter is dropped, beyond 192 MiB of tables, or 256 MiB of names, numbers are no
+    longer tracked.
     """
 
     untracked: int

@@ -13,6 +13,7 @@ cdef enum:
     MAX_FD = 1 << 20  # the kernel's own default ceiling (fs.nr_open)
     MAX_PROCESSES = 32768
     MAX_TABLE_BYTES = 192 << 20  # over all tables
+    MAX_TEXT_BYTES = 256 << 20  # over all names that are kept; one that comes beyond it is not
 
 
 @cython.final
@@ -20,8 +21,8 @@ cdef class FdCache:
     """What every descriptor of every process is called, and where each process works.
 
     The tables are changed by a `Pairer`; from Python they can be filled and looked up, for tests and benchmarks. All
-    memory is bounded: beyond 32768 processes the longest unused quarter is dropped, beyond 192 MiB of tables numbers
-    are no longer tracked (counted in `untracked`).
+    memory is bounded: beyond 32768 processes the longest unused quarter is dropped, beyond 192 MiB of tables, or
+    256 MiB of names, numbers are no longer tracked (counted in `untracked`).
     """
 
     def __cinit__(self):
@@ -219,11 +220,18 @@ cdef class FdCache:
         table.chunk_count = count
         return 0
 
+    cdef bint has_room(self, const Text *name) noexcept nogil:
+        """Whether a name may be kept: one that is kept already costs no more."""
+        if name.refs > 1 or self.texts.living_bytes <= MAX_TEXT_BYTES:
+            return True
+        self.untracked += 1
+        return False
+
     cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                    uint64_t now_ns) noexcept nogil:
         """Name a number, whatever it was before. Takes the reference over; a NULL name forgets the number."""
         cdef Entry *found
-        if fd < 0 or fd >= MAX_FD or name == NULL or self.reserve(process.table, fd) < 0:
+        if fd < 0 or fd >= MAX_FD or name == NULL or not self.has_room(name) or self.reserve(process.table, fd) < 0:
             self.forget(process, fd)
             drop(name)
             return

@@ -27,6 +27,7 @@ cdef struct TextPool:
     Text *dropped[POOL_CLASSES]  # chained by their `pool`
     uint64_t bytes
     uint64_t living
+    uint64_t living_bytes
     bint closed  # its owner is gone: it goes with the last text
 
 
@@ -53,6 +54,7 @@ cdef inline Text *new_text(TextPool *pool, const char *data, uint32_t size) noex
     memcpy(text.data, data, size)
     if pool != NULL:
         pool.living += 1
+        pool.living_bytes += <uint64_t> kind * CLASS_BYTES
     return text
 
 
@@ -70,6 +72,7 @@ cdef inline void free_text(Text *text) noexcept nogil:
         free(text)
         return
     pool.living -= 1
+    pool.living_bytes -= <uint64_t> kind * CLASS_BYTES
     if kind < POOL_CLASSES and pool.bytes < MOST_POOLED_BYTES and not pool.closed:
         text.pool = <TextPool *> pool.dropped[kind]
         pool.dropped[kind] = text
