@@ -37,7 +37,8 @@ static inline void ring_open(struct ring *ring)
 /* Does one request and gives its result; a negative one is an errno. */
 static inline int ring_do(struct ring *ring, const struct io_uring_sqe *request)
 {
-	unsigned int *tail = ring_word(ring, ring->params.sq_off.tail), *head = ring_word(ring, ring->params.cq_off.head);
+	unsigned int *tail = ring_word(ring, ring->params.sq_off.tail),
+		     *head = ring_word(ring, ring->params.cq_off.head);
 	unsigned int mask = *ring_word(ring, ring->params.sq_off.ring_mask), slot = *tail & mask;
 	struct io_uring_cqe *results = (struct io_uring_cqe *)(ring->rings + ring->params.cq_off.cqes);
 	int result;
