@@ -161,18 +161,19 @@ class TestDataset:
         with recording.open(tmp_path) as opened:
             assert opened.rows == 6
 
-    def test_belongs_to_who_called_sudo(self, tmp_path, monkeypatch):
+    def test_belongs_to_who_called_sudo_and_what_is_in_it_to_its_owner(self, tmp_path, monkeypatch):
         seen = []
         monkeypatch.setenv("SUDO_UID", "1000")
         monkeypatch.setenv("SUDO_GID", "1001")
         monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setattr(os, "getegid", lambda: 4242)
         monkeypatch.setattr(os, "fchown", lambda *_: None)
         monkeypatch.setattr(os, "chown", lambda path, uid, gid, **_: seen.append((Path(path).name, uid, gid)))
         parts = Parts(Dataset(tmp_path / "d"), Rotation())
         parts.close(FOOTER)
-        assert [(name.partition("=")[0], uid, gid) for name, uid, gid in seen] == [
-            (name, 1000, 1001) for name in ("d", "events", "host", "date")
-        ]
+        there = (tmp_path / "d").stat()
+        owners = [("d", 1000, 1001), *((name, there.st_uid, there.st_gid) for name in ("events", "host", "date"))]
+        assert [(name.partition("=")[0], uid, gid) for name, uid, gid in seen] == owners
 
     def test_folders_that_can_not_be(self, tmp_path):
         (tmp_path / "f").touch()

@@ -129,7 +129,9 @@ def record(
         raise UsageError("-o and --raw name the same file", hint="give each its own")
     check_privileges()
     stopping = Stopping(duration_s, target)
-    recorder = open_recorder(output or path, force=force, durable_s=DURABLE_S, rotation=rotation, ring_s=ring_s)
+    recorder = open_recorder(
+        path if output is None else output, force=force, durable_s=DURABLE_S, rotation=rotation, ring_s=ring_s
+    )
     if ring_s is not None:
         stopping.on_user_signal(recorder.snapshot)
     try:
