@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator
 from itertools import chain, count
 from pathlib import Path
@@ -179,8 +180,14 @@ def test_a_folder_that_was_removed_under_us(tmp_path):
     folder.mkdir()
     recorder = ParquetRecorder(folder / "a.parquet", durable_s=ALWAYS_S)
     recorder.note(FOOTER)
+    rows = 0
     for columns in batches(3, 40):
+        rows += columns.rows
         recorder.write(columns)
+    deadline = time.monotonic() + 30
+    while recorder.rows < rows:  # or it would make and rename files while they are removed
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
