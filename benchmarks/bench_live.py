@@ -408,6 +408,7 @@ def parse_rates(text: str) -> list[Load]:
 
 
 def parse_options() -> argparse.Namespace:
+    names = [tool.name for tool in tools()]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="save the figures of every run, too")
     parser.add_argument("--quick", action="store_true", help="show that it works: one short run of a few loads")
@@ -418,7 +419,11 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--count", type=int, default=1_000_000, help=f"dd's blocks; slow tools 1/{SLOW_DIVISOR} [1000000]"
     )
+    parser.add_argument("--tools", help=f"which of those that are installed, by name [{','.join(names)}]")
     options = parser.parse_args()
+    options.tools = [tool for tool in tools() if options.tools is None or tool.name in options.tools.split(",")]
+    if not options.tools:
+        parser.error(f"--tools knows {', '.join(names)} here")
     if options.quick:
         options.runs, options.seconds, options.count = 1, 0.2, 20_000
         options.rates = parse_rates("10k,max")
@@ -443,10 +448,9 @@ def main() -> None:
     print("\n".join(f"{key}: {value}" for key, value in common.items()), f"\nruns: {options.runs}\n")
     print(COLUMNS.format(*HEAD, "lost, worst"))
     saved: list[pyperf.Benchmark] = []
-    chosen = tools()
     with tempfile.TemporaryDirectory(prefix="bench-live-") as name:
         bench = Bench(Path(name), options.seconds, options.threads, options.count)
-        for found in measure(bench, loads, chosen, options.runs):
+        for found in measure(bench, loads, options.tools, options.runs):
             print_figures(found)
             saved.extend(benchmarks(found, common))
     if options.output is not None:

@@ -1,0 +1,31 @@
+"""The live benchmark works: every load is run under tracer-cli, counted, weighed and saved. No time is tested."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyperf
+from conftest import SECONDS
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "bench_live.py"
+LOADS = ("dd", "rw 10k", "rw max", "files max")
+
+
+def test_the_live_benchmark_runs(tmp_path: Path) -> None:
+    saved = tmp_path / "live.json"
+    # the script imports what lies beside it
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    command = [sys.executable, str(SCRIPT), "--quick", "--tools", "tracer-cli record", "-o", str(saved)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=2 * SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {bench.get_name(): bench.get_metadata() for bench in pyperf.BenchmarkSuite.load(str(saved))}
+    for load in LOADS:
+        assert f"live {load}, untraced" in found
+        run = found[f"live {load}, tracer-cli record"]
+        assert run["calls"] > 0
+        assert 0 <= run["lost"] < run["calls"]
+        assert run["slowdown"] > 0
+        assert run["bytes_per_row"] > 0
