@@ -119,6 +119,24 @@ def test_what_is_no_result_is_told_in_a_line(tmp_path: Path) -> None:
     assert str(other) in done.stderr
 
 
+def test_files_are_compared_in_turns() -> None:
+    printed = run_script("in_turns.py", "2000", "3")
+    assert re.search(r"^headless_parquet_file / pyarrow_alone: [0-9.]+ \(", printed, re.MULTILINE)
+    assert re.search(r"^tui_parquet_file / headless_parquet_file: [0-9.]+ \(", printed, re.MULTILINE)
+
+
+def test_commits_are_counted_against_each_other() -> None:
+    assert re.fullmatch(r"loop [0-9]+ allocations of its thread\n", run_script("across.py", "--allocations"))
+
+
+def test_memory_is_looked_at_while_paths_come() -> None:
+    printed = run_script("many_paths.py", "20000")
+    assert re.search(r"^ +20,000 +20,000 +[0-9.]+ MB$", printed, re.MULTILINE)
+    paths = re.search(r"^([0-9,]+) different paths$", printed, re.MULTILINE)
+    assert paths is not None
+    assert 8_000 < int(paths[1].replace(",", "")) <= 20_000
+
+
 def test_compare_tells_how_it_is_called() -> None:
     assert "A.json B.json" in run_script("compare.py", "--help")
 

@@ -1,0 +1,55 @@
+"""Files of the pipeline over what they are compared with, in turns: python benchmarks/in_turns.py [PAIRS] [ROUNDS].
+
+Every round runs each operation once, one right after the other, so that a machine that is busy for a while is busy for
+all of them; a ratio is that of one round. Prints the median of the rounds' ratios, their quartiles, and the medians of
+the times. What the timers cover: see workload.py and pyarrow_alone.py.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from bench_pipeline import CASES
+from machine import machine
+from workload import timed
+
+WARM_UP_ROUNDS = 3
+RATIOS = (
+    ("headless_parquet_file", "pyarrow_alone"),
+    ("headless_parquet_file", "pyarrow_alone_fsync"),
+    ("tui_parquet_file", "headless_parquet_file"),
+)
+NAMES = sorted({name for ratio in RATIOS for name in ratio})
+
+
+def rounds(pairs: int, count: int, folder: Path) -> list[dict[str, float]]:
+    """Seconds of each operation, by round."""
+    operations = {}
+    for name in NAMES:
+        own = folder / name
+        own.mkdir()
+        operations[name] = CASES[f"{name}/{pairs}"].make(own)
+    found = [
+        {name: timed(operation, 1) for name, operation in operations.items()} for _ in range(WARM_UP_ROUNDS + count)
+    ]
+    return found[WARM_UP_ROUNDS:]
+
+
+def main() -> None:
+    pairs, count = (int(text) for text in (*sys.argv[1:], *("2000", "101")[len(sys.argv) - 1 :]))
+    print("\n".join(f"{key}: {value}" for key, value in machine().items()))
+    with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
+        found = rounds(pairs, count, Path(folder))
+    print(f"\n{pairs:,} pairs, {count} rounds")
+    for above, below in RATIOS:
+        low, median, high = statistics.quantiles([times[above] / times[below] for times in found], n=4)
+        print(f"{above} / {below}: {median:.2f} (half of the rounds: {low:.2f} to {high:.2f})")
+    for name in NAMES:
+        print(f"{name}: {statistics.median(times[name] for times in found) * 1e3:.3f} ms")
+
+
+if __name__ == "__main__":
+    main()
