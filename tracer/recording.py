@@ -233,14 +233,11 @@ class Recording:
             raise self._explain(error) from error
 
     def _create_losses(self) -> None:
-        # Not from an Arrow table: making and scanning one imports pandas.
+        # Neither from an Arrow table nor with parameters: scanning one and converting the others imports pandas.
         values = _loss_columns(self._parts)
-        columns = ", ".join(f"unnest(${i}::{kind}[]) AS {name}" for i, (name, kind) in enumerate(LOSSES_TYPES, 1))
+        columns = ", ".join(f"unnest({_list_of(values[name])}::{kind}[]) AS {name}" for name, kind in LOSSES_TYPES)
         times = ", ".join(f"make_timestamptz({name}) AS {name}" for name in LOSSES_TIMES)
-        self._connection.execute(
-            f"CREATE TABLE {LOSSES_TABLE} AS SELECT * REPLACE ({times}) FROM (SELECT {columns})",
-            [values[name] for name, _ in LOSSES_TYPES],
-        )
+        self._connection.execute(f"CREATE TABLE {LOSSES_TABLE} AS SELECT * REPLACE ({times}) FROM (SELECT {columns})")
 
     def _source(self, name: str) -> str:
         """The pattern that makes DuckDB find this part and no other."""
@@ -373,8 +370,8 @@ def _loss_columns(parts: list[Part]) -> dict[str, list[str] | list[int | None]]:
     """The values of `LOSSES_SCHEMA`; times as microseconds. A clock that can't be read gives none."""
     pairs = [(entry, losses.wall_offset_ns(part.metadata.get("clock"))) for part in parts for entry in _entries(part)]
     return {
-        # a lone surrogate, which JSON can hold, is no text
-        "cause": [entry.cause.encode(errors="backslashreplace").decode() for entry, _ in pairs],
+        # a lone surrogate, which JSON can hold, is no text, and a NUL ends one in SQL
+        "cause": [entry.cause.encode(errors="backslashreplace").decode().replace("\0", "\\x00") for entry, _ in pairs],
         "cpu": [entry.cpu for entry, _ in pairs],
         "from_time": [_microseconds(entry.from_ns, offset_ns) for entry, offset_ns in pairs],
         "to_time": [_microseconds(entry.to_ns, offset_ns) for entry, offset_ns in pairs],
@@ -433,6 +430,17 @@ def _without_progress(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyC
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def _list_of(values: list[str] | list[int | None]) -> str:
+    """A list as SQL has it."""
+    return f"[{', '.join(_literal(value) for value in values)}]"
+
+
+def _literal(value: str | int | None) -> str:
+    if value is None:
+        return "NULL"
+    return _quoted(value) if isinstance(value, str) else str(value)
 
 
 def _damaged(path: Path, name: str, what: str, hint: str = NOT_A_RECORDING) -> DamagedFileError:

@@ -24,7 +24,7 @@ from tracer.cli.summary import summary
 from tracer.errors import DamagedFileError, MachineError
 from tracer.recording import open as open_recording
 from tracer.schema import SCHEMA, VERSION
-from tracer.sinks.recorder import WRITER_OPTIONS
+from tracer.sinks.parquet_options import WRITER_OPTIONS
 
 SCALE = float(os.environ.get("TRACER_TEST_SCALE", "1"))
 GROUPS = ["syscall", "file", "process", "thread", "comm", "family", "error"]

@@ -225,10 +225,13 @@ class TestTable:
             assert opened.losses.column("to_ns").to_pylist() == [last]
             assert opened.sql("SELECT to_ns FROM losses").to_pylist() == [{"to_ns": last}]
 
-    def test_a_cause_that_is_no_text(self, tmp_path):
-        with self.opened(tmp_path, [gone("\ud800", 1, 2, 5)], {"\ud800": 5}) as opened:
-            assert opened.losses.column("cause").to_pylist() == ["\\ud800"]
-            assert opened.sql("SELECT cause FROM losses").to_pylist() == [{"cause": "\\ud800"}]
+    @pytest.mark.parametrize(
+        ("cause", "shown"), [("\ud800", "\\ud800"), ("a\0b", "a\\x00b"), ("'); DROP TABLE losses; --", None)]
+    )
+    def test_a_cause_that_is_no_text(self, tmp_path, cause, shown):
+        with self.opened(tmp_path, [gone(cause, 1, 2, 5)], {cause: 5}) as opened:
+            assert opened.losses.column("cause").to_pylist() == [shown or cause]
+            assert opened.sql("SELECT cause FROM losses").to_pylist() == [{"cause": shown or cause}]
 
     def test_a_folder_has_those_of_all_parts(self, tmp_path):
         for name, cause, lost in [("a", "ring_full", 1), ("b", "map_full", 2)]:

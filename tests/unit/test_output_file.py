@@ -8,6 +8,7 @@ import stat
 
 import pytest
 
+from tracer import temporary
 from tracer.errors import OutputError
 from tracer.sinks import output_file
 from tracer.sinks.output_file import OutputFile, open_error, write_error
@@ -110,7 +111,7 @@ class TestExisting:
     @pytest.mark.parametrize("force", [True, False])
     @pytest.mark.parametrize("leads_to", ["other", "nowhere"])
     def test_a_link_under_the_temporary_name_is_not_followed(self, leads_to, force, tmp_path, monkeypatch):
-        monkeypatch.setattr(output_file.secrets, "token_hex", lambda size: "0" * 2 * size)
+        monkeypatch.setattr(temporary.secrets, "token_hex", lambda size: "0" * 2 * size)
         (tmp_path / "other").write_text("old")
         (tmp_path / f".a.{'0' * 16}.tmp").symlink_to(leads_to)
         with pytest.raises(OutputError, match="a can't be written"):
