@@ -305,7 +305,10 @@ class LiveSession:
         patience = 100
         while True:
             drained = self._ring.drain(block)
+            full_before = self._engine.builder.first_seq
             yield from self._handle(block[:drained])
+            if self._engine.builder.first_seq != full_before:
+                flushed = time.monotonic()  # a full batch was handed out
             self._losses.look_if_due()
             if self._boundary.is_asked_for:
                 yield from self._take()

@@ -71,3 +71,11 @@ def test_a_file_can_be_read_in_one_sitting() -> None:
 
 def test_no_test_is_skipped() -> None:
     assert lines_with(SKIP, TESTS) == []
+
+
+def test_all_tests_of_compiled_code_run_under_the_sanitizers() -> None:
+    held = (TOP / "tox.ini").read_text().partition("\ncompiled =")[2].partition("\n\n")[0].split()
+    using = [path for path in TESTS if path.name.startswith("test_") and "from tracer._fast" in path.read_text()]
+    names = [name_of(path) for path in using if path.is_relative_to(TOP / "tests" / "unit")]
+    assert names, "some are"
+    assert [name for name in names if name not in held] == []
