@@ -109,7 +109,10 @@ class TestRecorder:
 
     def test_still_reads_what_it_asks_proc_for(self, start: Start, work: Path) -> None:
         """The thread's name is asked for, of a process of another user that opened its file before."""
-        script = "import sys; f = open('/etc/passwd'); print(flush=True); sys.stdin.readline(); f.read()"
+        script = (
+            "import sys; f = open('/etc/passwd'); print(flush=True); sys.stdin.readline(); f.read(); print(flush=True);"
+            "sys.stdin.readline()"
+        )
         with subprocess.Popen(
             ["/usr/bin/python3", "-c", script],
             user=NOBODY.pw_uid,
@@ -122,8 +125,13 @@ class TestRecorder:
             tracer = start("record", "-o", "a.parquet", "-p", str(process.pid), "-e", "read")
             until_attached(tracer)
             until(lambda: has_given_up(tracer.pid), "no_new_privs")
-            process.communicate(b"\n", timeout=30)
-        assert tracer.wait(timeout=30) == 0
+            assert process.stdin is not None
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            tracer.send_signal(signal.SIGINT)  # what is in the ring is handled while the process still lives
+            assert tracer.wait(timeout=30) == 0
+            process.communicate(timeout=30)
         read = [row for row in rows_of(work / "a.parquet") if row["file"] == "/etc/passwd"]
         assert {row["comm"] for row in read} == {"python3"}
 
