@@ -41,6 +41,12 @@ static __always_inline s32 fd_argument(const struct syscall_rule *rule, const u6
 	return -1;
 }
 
+/* Whether what fd_argument gives is another number: an index into the rings that the process has registered. */
+static __always_inline int is_no_fd(const struct syscall_rule *rule, const struct call *call)
+{
+	return rule->no_fd_arg >= 0 && argument(call, rule->no_fd_arg) >> (rule->no_fd_bit & 31) & 1;
+}
+
 static __always_inline int sum_iovecs(u64 *aux, u64 vector, u64 count)
 {
 	u64 total = 0;

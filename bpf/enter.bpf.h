@@ -99,7 +99,7 @@ static __always_inline void end_enter(struct bpf_raw_tracepoint_args *ctx, struc
 static __always_inline void begin_long_enter(struct bpf_raw_tracepoint_args *ctx, const struct syscall_rule *rule,
 					     struct call *call)
 {
-	call->fds[0] = rule->fd_arg < 0 ? -1 : (s32)argument(call, rule->fd_arg);
+	call->fds[0] = rule->fd_arg < 0 || is_no_fd(rule, call) ? -1 : (s32)argument(call, rule->fd_arg);
 	call->fds[1] = -1;
 	call->fds[2] = -1;
 	go_to(ctx, STAGE_ENTER_LONG);

@@ -257,8 +257,10 @@ struct syscall_rule {
 	tr_u8 byte_rule;
 	tr_u8 empty_path;
 	tr_u8 quantity;
-	tr_u8 family; /* index into the list of families, for the family column */
-	tr_u8 reserved[4];
+	tr_u8 family;    /* index into the list of families, for the family column */
+	tr_s8 no_fd_arg; /* the argument that says with one of its bits that what fd_arg holds is no descriptor */
+	tr_u8 no_fd_bit; /* 0 to 31: that bit */
+	tr_u8 reserved[2];
 };
 
 /* What the kernel program is told to look at. */

@@ -257,7 +257,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 		note_start(id, call->time_ns);
 		return 0;
 	}
-	s32 fd = fd_argument(rule, call->args);
+	s32 fd = is_no_fd(rule, call) ? -1 : fd_argument(rule, call->args);
 
 	if (!is_short(rule) || may_need_name(process, fd)) {
 		begin_long_enter(ctx, rule, call);

@@ -19,7 +19,6 @@ INT64_MAX = (1 << 63) - 1
 MASK = (1 << 64) - 1
 
 F_DUPFD, F_DUPFD_CLOEXEC = 0, 1030
-MAP_ANONYMOUS = 0x20
 MSG_PEEK, MSG_TRUNC = 0x2, 0x20
 TIMER_ABSTIME = 1
 BPF_COMMON_ATTRS = 1 << 16
@@ -234,8 +233,9 @@ def copies_descriptor(call: Pending) -> bool:
     return call.rule.effect in (wire.EFFECT_DUP, wire.EFFECT_DUP2)
 
 
-def is_anonymous_map(call: Pending) -> bool:
-    return call.rule.quantity == wire.QUANTITY_MMAP and call.has_flag(MAP_ANONYMOUS)
+def is_no_descriptor(call: Pending) -> bool:
+    """Whether what is in the descriptor's place is another number, or none is meant."""
+    return call.rule.no_fd_arg >= 0 and bool(call.arg(call.rule.no_fd_arg) >> call.rule.no_fd_bit & 1)
 
 
 def stays_as_it_is(call: Pending) -> bool:
@@ -244,7 +244,7 @@ def stays_as_it_is(call: Pending) -> bool:
 
 
 def fd_argument(call: Pending) -> int | None:
-    if call.rule.fd_arg < 0 or is_anonymous_map(call):
+    if call.rule.fd_arg < 0 or is_no_descriptor(call):
         return None
     fd = call.arg_s32(call.rule.fd_arg)
     return fd if fd >= 0 else None

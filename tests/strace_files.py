@@ -74,6 +74,7 @@ DEFAULT = (FILE | DESC) - names(
 AT_FDCWD = -100
 CLONE_FS = 0x200
 MAP_ANONYMOUS = 0x20
+IORING_ENTER_REGISTERED_RING, IORING_REGISTER_USE_REGISTERED_RING = 1 << 4, 1 << 31
 NAME_BYTES = 4095
 """A name in a recording is at most this long (PATH_MAX without the NUL)."""
 
@@ -142,7 +143,7 @@ DESCRIPTORS: dict[str, int] = {
             getsockopt inotify_rm_watch ioctl listen lseek newfstat pidfd_send_signal pread64 preadv preadv2 pwrite64
             pwritev pwritev2 read readahead readv recvfrom recvmmsg recvmsg sendfile64 sendmmsg sendmsg sendto setns
             setsockopt shutdown signalfd signalfd4 sync_file_range syncfs timerfd_gettime timerfd_settime vmsplice
-            write writev
+            io_uring_enter io_uring_register write writev
             """
         ),
         0,
@@ -288,8 +289,9 @@ def _shown(call: Call, shown: Descriptor | None) -> Claim | None:
     return NOTHING if nothing else None
 
 
-def _mapped(call: Call) -> Claim | None:
-    return NOTHING if call.flags(3) & MAP_ANONYMOUS else _descriptor(call, DESCRIPTORS["mmap"])
+def _unless(index: int, bit: int) -> Callable[[Call], Claim | None]:
+    """The descriptor, if a bit of another argument does not say that the number is none."""
+    return lambda call: NOTHING if call.flags(index) & bit else _descriptor(call, DESCRIPTORS[call.name])
 
 
 def _first_of_pair(call: Call) -> Claim | None:
@@ -307,7 +309,9 @@ def _getcwd(call: Call) -> Claim | None:
 _OTHERS: dict[str, Callable[[Call], Claim | None]] = {
     **dict.fromkeys(PAIRS, _first_of_pair),
     **dict.fromkeys(NAMELESS, lambda call: NOTHING),
-    "mmap": _mapped,
+    "mmap": _unless(3, MAP_ANONYMOUS),
+    "io_uring_enter": _unless(3, IORING_ENTER_REGISTERED_RING),
+    "io_uring_register": _unless(1, IORING_REGISTER_USE_REGISTERED_RING),
     "getcwd": _getcwd,
 }
 

@@ -247,6 +247,7 @@ class Maker:
             rule.size_arg: SIZES,
             rule.offset_arg: (0, 4096, -1),
             rule.flags_arg: FLAGS,
+            rule.no_fd_arg: (*FLAGS, *[1 << rule.no_fd_bit] * len(FLAGS)),
             rule.dirfd_arg: DIRFDS,
             rule.dirfd2_arg: DIRFDS,
             rule.fd_arg: FDS,

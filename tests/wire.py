@@ -78,7 +78,7 @@ _NAME_BODY = struct.Struct("=iI")
 _FORK = struct.Struct("=IIQ16s")
 _EXEC = struct.Struct("=II16s")
 _TASK_EXIT = struct.Struct("=II")
-_RULE = struct.Struct("=BB11b7B4x")
+_RULE = struct.Struct("=BB11b7BbB2x")
 HEADER_BYTES = _HEADER.size
 RULE_BYTES = _RULE.size
 
@@ -110,6 +110,8 @@ class Rule(NamedTuple):
     empty_path: int = EMPTY_NEVER
     quantity: int = QUANTITY_NONE
     family: int = 0
+    no_fd_arg: int = -1
+    no_fd_bit: int = 0
 
 
 def encode_rules(rules: Iterable[Rule]) -> bytes:

@@ -11,6 +11,7 @@ Columns of the file, in order; `-` is "none":
 * `family`: one of `FAMILIES`. `nargs`: arguments of the kernel's function.
 * `fd` ... `offset`, `aux_arg` ... `timeout`: which argument (0 to 5) plays that role; see `struct syscall_rule`.
   `offset` may be `ret`, the return value.
+* `no_fd`: `3:5` where bit 5 of argument 3, if it is set, says that the number in `fd` is no descriptor.
 * `aux`, `effect`, `bytes`, `byte_rule`, `empty_path`, `quantity`: a member of the enum below, in lower case.
 * `rule`: any of `never_returns`, `renames`, `old_is_text`, `label`.
 * `classes`: the sets of strace's `-e trace=%NAME` the call belongs to, as strace 6.1 has them. In `%%stat`, the second
@@ -67,8 +68,8 @@ STRACE_NAMES: Final = {
 }
 """Where strace on x86_64 spells a call otherwise than the kernel's tracepoints."""
 
-RULE_FORMAT: Final = struct.Struct("=BB11b7B4x")
-"""`struct syscall_rule`: flags, nargs, eleven argument indices, seven codes, four reserved bytes."""
+RULE_FORMAT: Final = struct.Struct("=BB11b7BbB2x")
+"""`struct syscall_rule`: flags, nargs, eleven argument indices, seven codes, `no_fd` in two, two reserved bytes."""
 
 
 class Aux(IntEnum):
@@ -198,6 +199,8 @@ class Syscall:
     byte_rule: ByteRule
     empty_path: EmptyPath
     quantity: Quantity
+    no_fd_arg: int
+    no_fd_bit: int
     flags: Rule
     classes: frozenset[str]
     note: str
@@ -253,7 +256,14 @@ def _rule_flags(text: str) -> Rule:
     return flags
 
 
+def _bit(text: str) -> tuple[int, int]:
+    """An argument and a bit of it, as `3:5`; none is `NONE` and 0."""
+    argument, _, bit = text.partition(":")
+    return _INDICES[argument], int(bit or 0)
+
+
 def _row(cells: dict[str, str]) -> Syscall:
+    no_fd_arg, no_fd_bit = _bit(cells["no_fd"])
     return Syscall(
         name=cells["name"],
         x86_64=_number(cells["x86_64"]),
@@ -277,6 +287,8 @@ def _row(cells: dict[str, str]) -> Syscall:
         byte_rule=_BYTE_RULES[cells["byte_rule"]],
         empty_path=_EMPTY_PATHS[cells["empty_path"]],
         quantity=_QUANTITIES[cells["quantity"]],
+        no_fd_arg=no_fd_arg,
+        no_fd_bit=no_fd_bit,
         flags=_rule_flags(cells["rule"]),
         classes=frozenset(_words(cells["classes"])),
         note="" if cells["note"] == "-" else cells["note"],
@@ -395,4 +407,6 @@ def _pack(packed: bytearray, number: int, call: Syscall, flags: Rule) -> None:
         call.empty_path,
         call.quantity,
         call.family_index,
+        call.no_fd_arg,
+        call.no_fd_bit,
     )

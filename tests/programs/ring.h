@@ -9,7 +9,8 @@
 #include "check.h"
 
 struct ring {
-	int fd;
+	int fd; /* from ring_register on an index, not a descriptor */
+	unsigned int flags;
 	struct io_uring_params params;
 	char *rings;
 	struct io_uring_sqe *requests;
@@ -46,10 +47,22 @@ static inline int ring_do(struct ring *ring, const struct io_uring_sqe *request)
 	ring->requests[slot] = *request;
 	ring_word(ring, ring->params.sq_off.array)[slot] = slot;
 	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	MUST(syscall(SYS_io_uring_enter, ring->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0));
+	MUST(syscall(SYS_io_uring_enter, ring->fd, 1, 1, IORING_ENTER_GETEVENTS | ring->flags, NULL, 0));
 	result = results[*head & *ring_word(ring, ring->params.cq_off.ring_mask)].res;
 	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
 	return result;
+}
+
+/* From now on the ring goes by its index among those that the thread has registered; 0 where the kernel knows none. */
+static inline int ring_register(struct ring *ring)
+{
+	struct io_uring_rsrc_update update = {.offset = -1U, .data = ring->fd};
+
+	if (syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_RING_FDS, &update, 1) != 1)
+		return 0;
+	ring->fd = update.offset;
+	ring->flags = IORING_ENTER_REGISTERED_RING;
+	return 1;
 }
 
 static inline int ring_openat(struct ring *ring, const char *path, int flags)

@@ -1,5 +1,6 @@
 /* Descriptors that io_uring opens and closes, so that no call tells of it: a number that comes back as another file,
  * as no file, with another name, above 1023, and as a working directory's neighbour; then in threads and in a child.
+ * Last by a ring that is called by its index, which is the number of another file.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include "ring.h"
 
 #define HIGH 1500
+#define USE_REGISTERED_RING (1U << 31) /* include/uapi/linux/io_uring.h, Linux 6.3 */
 
 static void use(int fd, const char *text)
 {
@@ -123,6 +125,17 @@ static void in_others(struct ring *ring)
 	reap(pid);
 }
 
+static void by_index(struct ring *ring)
+{
+	struct io_uring_sqe nothing = {.opcode = IORING_OP_NOP};
+	struct io_uring_probe probe = {};
+
+	if (!ring_register(ring))
+		return; /* before Linux 5.18 */
+	MUST(ring_do(ring, &nothing));
+	syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_PROBE | USE_REGISTERED_RING, &probe, 0);
+}
+
 int main(void)
 {
 	struct ring ring;
@@ -133,5 +146,6 @@ int main(void)
 	high_number(&ring);
 	renamed(&ring);
 	in_others(&ring);
+	by_index(&ring);
 	return 0;
 }

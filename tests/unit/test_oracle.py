@@ -291,6 +291,8 @@ FILES = {
     "destination behind the source": ("splice(3</w/f>, NULL, 5<pipe:[1]>, NULL, 9, 0) = 9", "splice", 9, "pipe:[1]"),
     "mapping": ("mmap(NULL, 4096, 0x1, 0x2, 3</w/f>, 0) = 0x7f0000000000", "mmap", 0x7F0000000000, "/w/f"),
     "mapping of nothing": ("mmap(NULL, 4096, 0x1, 0x22, 3</w/f>, 0) = 0x7f00000000", "mmap", 0x7F00000000, None),
+    "ring": ("io_uring_enter(3</w/f>, 1, 1, 0x1, NULL, 0) = 1", "io_uring_enter", 1, "/w/f"),
+    "registered ring": ("io_uring_enter(3</w/f>, 1, 1, 0x11, NULL, 0) = 1", "io_uring_enter", 1, None),
     "working directory": ('getcwd("/w", 4096) = 3', "getcwd", 3, "/w"),
     "newer than strace": ("syscall_0x1c4(0x4, 0x7fa9f95508c8, 0x1a4) = 0", "fchmodat2", 0, None),
 }

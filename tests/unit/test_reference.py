@@ -288,6 +288,8 @@ def test_flags_are_unsigned_and_openat2s_are_in_its_structure(scene: Scene) -> N
         ("splice", (3, 0, 4, 0, 9, 0), 4), ("tee", (3, 4, 9, 0), 4), ("copy_file_range", (3, 0, 4, 0, 9, 0), 4),
         ("sendfile64", (4, 3, 0, 9), 4), ("timerfd_settime", (4, 0, 0, 0), 4), ("epoll_wait", (4, 0, 1, 0), 4),
         ("mmap", (0, 9, 1, 2, 4, 0), 4), ("mmap", (0, 9, 1, 0x22, 4, 0), None), ("read", (-1, 0, 9), None),
+        ("io_uring_enter", (4, 1, 1, 0x1, 0, 0), 4), ("io_uring_enter", (4, 1, 1, 0x11, 0, 0), None),
+        ("io_uring_register", (4, 20, 0, 1), 4), ("io_uring_register", (4, 1 << 31 | 20, 0, 1), None),
         ("read", (1 << 32 | 4, 0, 9), 4), ("getpid", (), None), ("pipe2", (0, 0), None),
     ],
 )  # fmt: skip

@@ -71,7 +71,7 @@ def header_fields() -> list[tuple[str, str]]:
 def unpacked(packed: bytes) -> list[dict[str, int]]:
     """The rules as a reader of the header would read them."""
     fields = header_fields()
-    layout = struct.Struct("=" + "".join({"tr_u8": "B", "tr_s8": "b"}[kind] for kind, _ in fields) + "4x")
+    layout = struct.Struct("=" + "".join({"tr_u8": "B", "tr_s8": "b"}[kind] for kind, _ in fields) + "2x")
     assert layout.size == 24
     return [dict(zip((name for _, name in fields), values, strict=True)) for values in layout.iter_unpack(packed)]
 

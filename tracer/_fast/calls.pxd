@@ -2,12 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from tracer._fast.events cimport TRACER_PATH_OK, TRACER_PATH_TRUNCATED, TRACER_QUANTITY_MMAP, syscall_rule
+from tracer._fast.events cimport TRACER_PATH_OK, TRACER_PATH_TRUNCATED, syscall_rule
 from tracer._fast.text cimport Text, replace
-
-
-cdef enum:
-    MAP_ANONYMOUS = 0x20  # include/uapi/asm-generic/mman-common.h
 
 
 cdef struct PathSlot:
@@ -48,9 +44,9 @@ cdef inline uint64_t argument(const Call *call, int index) noexcept nogil:
 
 
 cdef inline int32_t descriptor_argument(const Call *call, const syscall_rule *rule) noexcept nogil:
-    """The descriptor that the call works on, or -1. What mmap is given for anonymous memory is none."""
+    """The descriptor that the call works on, or -1."""
     cdef int32_t fd
-    if rule.fd_arg < 0 or (rule.quantity == TRACER_QUANTITY_MMAP and argument(call, rule.flags_arg) & MAP_ANONYMOUS):
+    if rule.fd_arg < 0 or (rule.no_fd_arg >= 0 and argument(call, rule.no_fd_arg) >> (rule.no_fd_bit & 31) & 1):
         return -1
     fd = <int32_t> argument(call, rule.fd_arg)
     return fd if fd >= 0 else -1

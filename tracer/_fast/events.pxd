@@ -175,3 +175,5 @@ cdef extern from "events.h" nogil:
         uint8_t empty_path
         uint8_t quantity
         uint8_t family
+        int8_t no_fd_arg
+        uint8_t no_fd_bit

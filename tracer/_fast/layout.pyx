@@ -88,4 +88,6 @@ def offsets() -> dict[str, int]:
         "syscall_rule.empty_path": distance(&rule, &rule.empty_path),
         "syscall_rule.quantity": distance(&rule, &rule.quantity),
         "syscall_rule.family": distance(&rule, &rule.family),
+        "syscall_rule.no_fd_arg": distance(&rule, &rule.no_fd_arg),
+        "syscall_rule.no_fd_bit": distance(&rule, &rule.no_fd_bit),
     }
