@@ -36,6 +36,9 @@ static __always_inline struct told_name *find_told(const struct process *process
 static __always_inline void keep_told(s32 fd, const struct told_name *told);
 static __always_inline void drop_told(s32 fd);
 
+/* Where a thread's bit is: whether user space knows what it is called (threads.bpf.h). */
+static __always_inline u64 *named_threads_word(u32 tid);
+
 static __always_inline struct recent_thread *recent_thread(void);
 static __always_inline struct begun_call *begun_call(u32 tid);
 

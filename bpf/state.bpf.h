@@ -13,6 +13,7 @@
 #define BEGUN_CALLS 1024   /* a power of two; threads that share a slot lose the short cut, nothing else */
 #define VERSION_SLOTS 1024 /* a power of two; processes that share a slot lose the short cut more often */
 #define RECENT_FDS 64
+#define NAMED_THREADS_WORDS 65536 /* a bit for each number that a thread can have (PID_MAX_LIMIT) */
 
 /* One traced process. */
 struct process {

@@ -5,6 +5,8 @@
 
 #include "kernel.bpf.h"
 #include "records.bpf.h"
+#include "tags.bpf.h"
+#include "threads.bpf.h"
 
 static __always_inline void send_fork(void *task, u32 child_tgid, u64 clone_flags)
 {
@@ -19,7 +21,7 @@ static __always_inline void send_fork(void *task, u32 child_tgid, u64 clone_flag
 	record.body.child_tid = read_u32(task + OFF_TASK_PID);
 	record.body.clone_flags = clone_flags;
 	bpf_get_current_comm(record.body.comm, sizeof(record.body.comm));
-	send(&record, sizeof(record));
+	note_thread(record.body.child_tid, !send(&record, sizeof(record)));
 }
 
 static __always_inline void send_exec(u32 old_tid)
@@ -33,7 +35,8 @@ static __always_inline void send_exec(u32 old_tid)
 	record.header.size = sizeof(record);
 	record.body.old_tid = old_tid;
 	bpf_get_current_comm(record.body.comm, sizeof(record.body.comm));
-	send(&record, sizeof(record));
+	note_thread(old_tid, 0);
+	note_thread(record.header.tid, !send(&record, sizeof(record)));
 }
 
 /* Whether the current thread was the last one of its process: do_exit has counted it out of signal->live before it
@@ -71,7 +74,10 @@ static __always_inline void send_comm(void *task, const void *comm)
 	record.header.tid = read_u32(task + OFF_TASK_PID);
 	record.header.size = sizeof(record);
 	bpf_probe_read_kernel_str(record.body.comm, sizeof(record.body.comm), comm);
-	send(&record, sizeof(record));
+	if (send(&record, sizeof(record)) && record.header.tid == (u32)bpf_get_current_pid_tgid()) {
+		note_thread(record.header.tid, 0); /* told again at its next call */
+		move_version(record.header.tgid);
+	}
 }
 
 #endif

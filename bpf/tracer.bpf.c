@@ -31,6 +31,7 @@ BPF_HASH(retries, u32, u32, 16384); /* thread -> its path could not be read at e
 BPF_HASH(starts, u32, u64, 16384);  /* thread -> time of its enter, where only failures are shown */
 BPF_ARRAY(begun_calls, struct begun_call, BEGUN_CALLS);
 BPF_ARRAY(versions, u32, VERSION_SLOTS);
+BPF_ARRAY(named_threads, u64, NAMED_THREADS_WORDS);
 BPF_PERCPU_ARRAY(recent_threads, struct recent_thread, 1);
 BPF_PERCPU_ARRAY(losses, u64, TRACER_LOSS_COUNT);
 BPF_PROG_ARRAY(stages, STAGE_COUNT);
@@ -155,6 +156,13 @@ static __always_inline void drop_told(s32 fd)
 	told_names.delete(&key);
 }
 
+static __always_inline u64 *named_threads_word(u32 tid)
+{
+	int slot = tid / 64 & (NAMED_THREADS_WORDS - 1);
+
+	return named_threads.lookup(&slot);
+}
+
 static __always_inline struct recent_thread *recent_thread(void)
 {
 	int zero = 0;
@@ -207,6 +215,7 @@ static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage
 #include "enter.bpf.h"
 #include "exit.bpf.h"
 #include "tasks.bpf.h"
+#include "threads.bpf.h"
 
 /* ---- enter ---- */
 
@@ -246,6 +255,8 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 		if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)))
 			return 0;
 	}
+	int is_named = is_thread_named(id) || name_thread(id);
+
 	if (read_args(call->args, ctx->args[0])) {
 		count_loss(TRACER_LOSS_COMPAT);
 		return 0;
@@ -265,7 +276,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	}
 	if (is_plain(rule) && !(cfg->flags & TRACER_FILTER_FAILED)) {
 		note_begun(id, number);
-		if (!(cfg->flags & THREAD_FILTERS))
+		if (is_named && !(cfg->flags & THREAD_FILTERS))
 			remember(id, old_version, old_epoch, fd);
 	}
 	send_short_enter(rule->nargs & TRACER_NARGS_MASK, id, number, call->args, call->time_ns);
@@ -570,6 +581,7 @@ int on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 	u64 id = bpf_get_current_pid_tgid();
 	u32 tgid = id >> 32, tid = id;
 
+	note_thread(tid, 0);
 	if (!processes.lookup(&tgid))
 		return 0;
 	int group_dead = is_group_dead();

@@ -79,6 +79,17 @@ def test_a_name_that_the_kernel_program_did_not_speak_of_is_not_asked_for(opened
     assert files_and_stream(call("fsync", opened, at_ns=10), live=True)[0] == [(None, None)]
 
 
+def test_a_thread_whose_name_was_lost_stays_unknown() -> None:
+    """By now it may be called otherwise."""
+    engine = Engine(RULES, syscalls.names("x86_64"), syscalls.FAMILIES, ask_proc=True, kernel_names=True)
+    told = wire.Comm(comm=b"told", time_ns=20, **HEAD)
+    engine.feed(b"".join(map(wire.encode, [*call("getpid", at_ns=10), told, *call("getpid", at_ns=30)])))
+    columns = engine.take()
+    assert columns is not None
+    assert [row["comm"] for row in record_batch(columns).to_pylist()] == ["", "told"]
+    assert engine.pairer.proc_asks == 0
+
+
 def test_working_directory() -> None:
     right = unspelled(wire.CWD_FD, Path.cwd().stat(), 10)
     wrong = unspelled(wire.CWD_FD, os.stat("/proc"), 30)

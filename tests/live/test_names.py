@@ -69,6 +69,26 @@ def test_what_was_there_before_the_trace(option: str, kind: str, programs: Path,
     assert found == [f"{work}/first", f"{work}/second", f"{work}/third", None]
 
 
+@pytest.mark.parametrize("option", ["-p", "-a"])
+def test_threads_are_called_what_they_were_at_the_call(
+    option: str, programs: Path, run, start: Start, cli: Cli, work: Path
+) -> None:
+    """They were there before the trace, and are called otherwise, and then gone, right after their first call."""
+    process = run(programs / "renamed_threads")
+    assert process.stdout.readline() == b"ready\n"
+    tracer = attached(start, "--raw", "out.raw", *(["-p", str(process.pid)] if option == "-p" else ["-a"]))
+    go_on(process)
+    if option == "-a":
+        end(tracer)
+    else:
+        assert tracer.wait(timeout=60) == 0
+    cli("replay", "out.raw", "-o", "again.parquet")
+    for recording in ("out.parquet", "again.parquet"):
+        rows = pq.read_table(work / recording, filters=[("syscall", "=", "pwrite64"), ("pid", "=", process.pid)])
+        found = {row["offset"]: row["comm"] for row in rows.to_pylist()}
+        assert found == {n: f"first-{n}" if n < 8 else f"second-{n - 8}" for n in range(16)}
+
+
 def test_threads_that_a_filter_hides(programs: Path, cli: Cli, work: Path) -> None:
     """One thread is recorded, another one gives its number to other files."""
     cli("record", "-o", "out.parquet", "--comm", "seen", "-e", "pwrite64", "--", programs / "hidden_thread")

@@ -18,7 +18,10 @@ Record = Callable[..., Path]
 """The fixture `record`."""
 
 SOURCES = Path(__file__).parent.parent / "programs"
-WITHOUT_STRACE = {"before_the_trace", "cold_path", "counted", "hidden_thread", "in_the_middle", "own_root", "too_deep"}
+WITHOUT_STRACE = {
+    *("before_the_trace", "cold_path", "counted", "hidden_thread", "in_the_middle", "own_root"),
+    *("renamed_threads", "too_deep"),
+}
 """Programs for other tests."""
 PROGRAMS = sorted({source.stem for source in SOURCES.glob("*.c")} - WITHOUT_STRACE)
 

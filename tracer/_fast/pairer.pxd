@@ -34,7 +34,6 @@ cdef class Pairer:
     cdef Thread *recent  # the one that was asked for last, or NULL
     cdef syscall_rule rules[TRACER_MAX_SYSCALLS]
     cdef bint failed_only
-    cdef bint ask_proc
     cdef Call *call  # the finished one, until `finish`; NULL: there is none
     cdef readonly uint64_t enter_without_exit
     cdef readonly uint64_t exit_without_enter

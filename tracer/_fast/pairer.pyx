@@ -37,7 +37,7 @@ cdef class Pairer:
     Records go in one by one through the C method `step`; from Python `feed` takes a whole block and tells how many
     calls it held. `rules` is the packed table of `tracer.syscalls.rules`. With `ask_proc`, names that the stream does
     not tell are looked up in /proc: only right while the traced programs run. With `kernel_names` besides, only those
-    that the stream says could not be spelled, and they must be the same file's.
+    that the stream says could not be spelled, and they must be the same file's; a thread's never.
 
     Raises ValueError if `rules` has the wrong size.
     """
@@ -49,7 +49,6 @@ cdef class Pairer:
         memcpy(self.rules, &rules[0], sizeof(self.rules))
         self.fd_cache = fd_cache
         self.failed_only = failed_only
-        self.ask_proc = ask_proc
         self.names = Names(fd_cache, ask_proc, kernel_names)
         if init_map(&self.threads, 256) < 0:
             raise MemoryError
@@ -146,7 +145,7 @@ cdef class Pairer:
             self.enter_without_exit += 1
             thread.pending = False
             clear_call(&thread.call)
-        if thread.comm == NULL and self.ask_proc:
+        if thread.comm == NULL and self.names.ask_names:
             self.learn_comm(header, process)  # before the call begins: its name at enter, as in a replay of the stream
         thread.pending = thread.entered = True
         begin_call(&thread.call, parts)
