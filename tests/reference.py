@@ -39,6 +39,7 @@ from reference_columns import (
 )
 
 FD_LIMIT = 1 << 20
+MOST_THREADS, MOST_PROCESSES = 65536, 32768
 
 EBADF = -9
 AT_FDCWD = -100
@@ -68,6 +69,7 @@ class Process:
     brk: int | None = None
     answered: tuple[int, int] | None = None
     """Of /proc's last answer: what it was about, and the time of the record that it stands before."""
+    last_used_ns: int = 0
 
 
 @dataclass
@@ -77,6 +79,16 @@ class Thread:
     pending: Pending | None = None
     last_end_ns: int | None = None
     has_entered: bool = False
+    last_used_ns: int = 0
+
+
+def forget_quarter(known: dict[int, Any]) -> int:
+    """Drops what was not used for the longest time; how many that are."""
+    ages = sorted(item.last_used_ns for item in known.values())
+    old = [number for number, item in known.items() if item.last_used_ns <= ages[len(ages) // 4]]
+    for number in old:
+        del known[number]
+    return len(old)
 
 
 def effect_methods(reference: Reference) -> dict[int, Callable[[Pending, wire.Exit, Process], None]]:
@@ -112,7 +124,8 @@ class Reference:
         self.families = families
         self.failed_only = failed_only
         self.rows: list[Row] = []
-        self.counters = {"enter_without_exit": 0, "exit_without_enter": 0, "mismatched": 0, "malformed": 0}
+        self.counters = dict.fromkeys(("enter_without_exit", "exit_without_enter", "mismatched", "malformed"), 0)
+        self.counters |= {"forgotten_threads": 0, "forgotten_processes": 0}
         self.threads: dict[int, Thread] = {}
         self.processes: dict[int, Process] = {}
         self.effects = effect_methods(self)
@@ -140,11 +153,25 @@ class Reference:
         """The record's thread; a new one if it is unknown or belonged to another process."""
         found = self.threads.get(record.tid)
         if found is None or found.tgid != record.tgid:
-            found = self.threads[record.tid] = Thread(record.tgid)
+            found = self.new_thread(record.tid, Thread(record.tgid))
+        found.last_used_ns = record.time_ns
         return found
 
-    def process(self, tgid: int) -> Process:
-        return self.processes.setdefault(tgid, Process())
+    def new_thread(self, tid: int, thread: Thread) -> Thread:
+        self.threads.pop(tid, None)
+        if len(self.threads) >= MOST_THREADS:
+            self.counters["forgotten_threads"] += forget_quarter(self.threads)
+        self.threads[tid] = thread
+        return thread
+
+    def process(self, tgid: int, now_ns: int) -> Process:
+        found = self.processes.get(tgid)
+        if found is None:
+            if len(self.processes) >= MOST_PROCESSES:
+                self.counters["forgotten_processes"] += forget_quarter(self.processes)
+            found = self.processes[tgid] = Process()
+        found.last_used_ns = now_ns
+        return found
 
     def rule(self, number: int) -> wire.Rule | None:
         rule = self.rules[number] if number < len(self.rules) else None
@@ -175,7 +202,7 @@ class Reference:
         elif not self.completes(call, done):
             self.counters["mismatched"] += 1
         else:
-            process = self.process(done.tgid)
+            process = self.process(done.tgid, done.time_ns)
             call = self.named_late(call.with_paths(done.paths), done, process)
             last_brk = process.brk
             self.take_effect(call, done, process)
@@ -186,7 +213,7 @@ class Reference:
         return call.enter.syscall == done.syscall or both == (wire.EFFECT_EXEC, wire.EFFECT_EXEC)
 
     def on_name(self, record: wire.Name) -> None:
-        process = self.process(record.tgid)
+        process = self.process(record.tgid, record.time_ns)
         known = known_by_section(record.name, "proc" if record.from_proc else "kernel")
         answered = (record.fd, record.time_ns)
         if known is None and process.answered == answered:
@@ -199,20 +226,23 @@ class Reference:
             self.bind(process, record.fd, known, section_cloexec(record.name), record.time_ns)
 
     def on_fork(self, fork: wire.Fork) -> None:
-        self.threads[fork.child_tid] = Thread(fork.child_tgid, fork.comm)
+        self.new_thread(fork.child_tid, Thread(fork.child_tgid, fork.comm, last_used_ns=fork.time_ns))
         if fork.child_tgid == fork.tgid:
             return
+        self.processes.pop(fork.child_tgid, None)
+        child = self.process(fork.child_tgid, fork.time_ns)
         creator = self.processes.get(fork.tgid) or Process()
-        shared = fork.clone_flags & CLONE_FILES
-        self.processes[fork.child_tgid] = Process(creator.table if shared else dict(creator.table), creator.cwd)
+        child.table = creator.table if fork.clone_flags & CLONE_FILES else dict(creator.table)
+        child.cwd = creator.cwd
 
     def on_exec(self, record: wire.Exec) -> None:
+        self.thread(record)
         moved = self.threads.get(record.old_tid)
         if moved and moved.tgid == record.tgid:
             del self.threads[record.old_tid]
             self.threads[record.tid] = moved
         self.thread(record).comm = record.comm
-        process = self.process(record.tgid)
+        process = self.process(record.tgid, record.time_ns)
         process.table = {fd: entry for fd, entry in process.table.items() if entry.cloexec is False}
         process.brk = None
 
@@ -230,7 +260,7 @@ class Reference:
     def resolved(self, call: Pending) -> Pending:
         """The call with all the names its arguments have at this moment."""
         rule = call.rule
-        process = self.process(call.enter.tgid)
+        process = self.process(call.enter.tgid, call.enter.time_ns)
         fd = fd_argument(call)
         if rule.flags & wire.RULE_LABEL:
             return call

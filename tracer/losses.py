@@ -21,8 +21,8 @@ Key = tuple[str, int | None]
 Counters = Mapping[Key, int | None]
 """Counts so far; None: can't be read."""
 
-NAMES_ONLY = frozenset({"path_truncated", "path_unreadable", "untracked_fds"})
-"""Causes that cost a name, or its end, and no call."""
+NAMES_ONLY = frozenset({"path_truncated", "path_unreadable", "untracked_fds", "forgotten_processes"})
+"""Causes that cost a name, or its end, and no call. A thread that is forgotten may have been in a call."""
 
 UNDRAINED = "undrained_bytes"
 

@@ -121,4 +121,6 @@ cdef class Engine:
             "mismatched": self.pairer.mismatched,
             "malformed": self.pairer.malformed,
             "untracked_fds": self.pairer.fd_cache.untracked,
+            "forgotten_threads": self.pairer.forgotten,
+            "forgotten_processes": self.pairer.fd_cache.forgotten,
         }

@@ -58,6 +58,7 @@ cdef class FdCache:
     cdef Process *recent  # the one that was asked for last, or NULL
     cdef uint64_t table_bytes
     cdef readonly uint64_t untracked
+    cdef readonly uint64_t forgotten
 
     cdef Process *find_process(self, uint32_t tgid) noexcept nogil
     cdef Process *look_up(self, uint32_t tgid) noexcept nogil

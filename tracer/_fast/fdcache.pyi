@@ -13,6 +13,8 @@ class FdCache:
 
     untracked: int
     """How often a number was not tracked for want of room."""
+    forgotten: int
+    """Processes that were dropped because there were too many."""
 
     def __new__(cls) -> Self: ...
     def bind_name(self, tgid: int, fd: int, name: bytes) -> None:

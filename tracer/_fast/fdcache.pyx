@@ -21,8 +21,8 @@ cdef class FdCache:
     """What every descriptor of every process is called, and where each process works.
 
     The tables are changed by a `Pairer`; from Python they can be filled and looked up, for tests and benchmarks. All
-    memory is bounded: beyond 32768 processes the longest unused quarter is dropped, beyond 192 MiB of tables, or
-    256 MiB of names, numbers are no longer tracked (counted in `untracked`).
+    memory is bounded: beyond 32768 processes the longest unused quarter is dropped (counted in `forgotten`), beyond 192
+    MiB of tables, or 256 MiB of names, numbers are no longer tracked (counted in `untracked`).
     """
 
     def __cinit__(self):
@@ -115,6 +115,7 @@ cdef class FdCache:
             process = <Process *> self.processes.values[slot]
             if process != NULL and process.last_used_ns <= age:
                 self.drop_process(process.tgid)  # another one may move into this slot
+                self.forgotten += 1
             else:
                 slot += 1
 

@@ -39,6 +39,7 @@ cdef class Pairer:
     cdef readonly uint64_t exit_without_enter
     cdef readonly uint64_t mismatched
     cdef readonly uint64_t malformed
+    cdef readonly uint64_t forgotten
 
     cdef int step(self, const char *record) noexcept nogil
     cdef const syscall_rule *known_rule(self, uint32_t number) noexcept nogil

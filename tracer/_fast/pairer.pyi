@@ -31,6 +31,8 @@ class Pairer:
     """Exits of another syscall than was entered."""
     malformed: int
     """Records whose size does not fit their type and flags."""
+    forgotten: int
+    """Threads that were dropped because there were too many."""
 
     def __new__(
         cls,

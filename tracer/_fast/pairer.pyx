@@ -274,6 +274,7 @@ cdef class Pairer:
             thread = <Thread *> self.threads.values[slot]
             if thread != NULL and thread.last_used_ns <= age:
                 self.drop_thread(thread.tid)  # another one may move into this slot
+                self.forgotten += 1
             else:
                 slot += 1
 

@@ -1,0 +1,71 @@
+"""More threads and processes than are known: the oldest are forgotten and counted, by engine and reference alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import wire
+from reference import MOST_PROCESSES, MOST_THREADS, Reference
+
+from tracer import syscalls
+from tracer._fast import Engine
+from tracer.batch import record_batch
+
+NUMBERS = {call.name: number for number, call in syscalls.machine_numbers("x86_64").items()}
+RULES, NAMES = syscalls.rules("x86_64", frozenset(NUMBERS)), syscalls.names("x86_64")
+FIRST = 1000
+BEYOND = 5
+NONE_FORGOTTEN = {"forgotten_threads": 0, "forgotten_processes": 0}
+
+
+def head(tgid: int, tid: int, at_ns: int) -> dict[str, Any]:
+    return {"tgid": tgid, "tid": tid, "time_ns": at_ns}
+
+
+def read(tgid: int, tid: int, at_ns: int) -> list[wire.AnyRecord]:
+    enter = wire.Enter(syscall=NUMBERS["read"], args=(3, 0, 1), **head(tgid, tid, at_ns))
+    return [enter, wire.Exit(syscall=NUMBERS["read"], ret=1, **head(tgid, tid, at_ns + 1))]
+
+
+def rows_and_forgotten(records: list[wire.AnyRecord]) -> tuple[list[tuple[str, str | None]], dict[str, int]]:
+    """Comm and file of each row, and what was forgotten: as both say."""
+    block = b"".join(map(wire.encode, records))
+    engine, reference = Engine(RULES, NAMES, syscalls.FAMILIES), Reference(RULES, NAMES, syscalls.FAMILIES)
+    assert engine.feed(block) == len(block)
+    reference.feed(block)
+    columns = engine.take()
+    assert columns is not None
+    rows = [(row["comm"], row["file"]) for row in record_batch(columns).to_pylist()]
+    columns.release()
+    forgotten = {cause: count for cause, count in engine.counters().items() if cause in NONE_FORGOTTEN}
+    assert rows == [(row["comm"], row["file"]) for row in reference.rows]
+    assert forgotten.items() <= reference.counters.items()
+    return rows, forgotten
+
+
+@pytest.mark.parametrize(("beyond", "forgotten"), [(0, 0), (BEYOND, MOST_THREADS // 4 + 1)])
+def test_threads(beyond: int, forgotten: int) -> None:
+    """One that was in a call has no row of it, and no name any more."""
+    count = MOST_THREADS + beyond
+    records: list[wire.AnyRecord] = [
+        wire.Comm(comm=b"thread", **head(FIRST, FIRST + number, number)) for number in range(count - 1)
+    ]
+    records[1:1] = read(FIRST, FIRST, 0)[:1]
+    records += read(FIRST, FIRST + count - 1, count)
+    records += [*read(FIRST, FIRST, count)[1:], *read(FIRST, FIRST + count - 2, count + 10)]
+    rows, counted = rows_and_forgotten(records)
+    assert rows == ([("", None), ("thread", None)] if beyond else [("", None), ("thread", None), ("thread", None)])
+    assert counted == NONE_FORGOTTEN | {"forgotten_threads": forgotten}
+
+
+@pytest.mark.parametrize(("beyond", "forgotten"), [(0, 0), (BEYOND, MOST_PROCESSES // 4 + 1)])
+def test_processes(beyond: int, forgotten: int) -> None:
+    count = MOST_PROCESSES + beyond
+    records: list[wire.AnyRecord] = [
+        wire.Name(fd=3, name=wire.NameText(b"/file"), **head(FIRST + number, 1, number)) for number in range(count)
+    ]
+    records += [*read(FIRST + count - 1, 2, count), *read(FIRST, 3, count + 10)]
+    rows, counted = rows_and_forgotten(records)
+    assert rows == [("", "/file"), ("", None if beyond else "/file")]
+    assert counted == NONE_FORGOTTEN | {"forgotten_processes": forgotten}
