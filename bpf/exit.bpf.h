@@ -11,6 +11,18 @@
 
 #define FCNTL_DUPFD 0
 #define FCNTL_DUPFD_CLOEXEC 1030
+#define SECCOMP_IOCTL_NOTIF_ADDFD 0x40182103 /* include/uapi/linux/seccomp.h */
+
+/* Whether this was a supervisor's ioctl that put a descriptor into the table of a process which waits for it
+ * (seccomp_unotify(2)). Which one is not known.
+ */
+static __always_inline int gives_fd(const struct syscall_rule *rule, u64 registers, s64 ret)
+{
+	u64 args[TRACER_MAX_ARGS];
+
+	return rule->effect == TRACER_EFFECT_IOCTL && ret >= 0 && !read_few_args(args, registers) &&
+	       (u32)args[1] == SECCOMP_IOCTL_NOTIF_ADDFD;
+}
 
 static __always_inline int returns_fd(const struct syscall_rule *rule, const struct call *call)
 {

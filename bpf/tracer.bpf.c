@@ -394,7 +394,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!rule || !(rule->flags & TRACER_RULE_KNOWN))
 		return 0;
-	if ((rule->flags & TRACER_RULE_RENAMES) && ctx->args[1] == 0)
+	if (((rule->flags & TRACER_RULE_RENAMES) && ctx->args[1] == 0) || gives_fd(rule, ctx->args[0], ctx->args[1]))
 		move_epoch();
 	if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)))
 		return 0;
