@@ -270,7 +270,8 @@ struct syscall_rule {
 #define TRACER_FILTER_TID 0x08
 #define TRACER_FILTER_CGROUP 0x10 /* the task's cgroup or one above it */
 #define TRACER_FILTER_COMM 0x20
-#define TRACER_FILTER_FAILED 0x40 /* only calls that return an error */
+#define TRACER_FILTER_FAILED 0x40   /* only calls that return an error */
+#define TRACER_FILTER_IDENTITY 0x80 /* each use of a descriptor is compared, whatever its process does */
 
 struct filter_config {
 	tr_u32 flags;

@@ -73,7 +73,7 @@ static __always_inline int shares_unevenly(void)
 static __always_inline void begin_life(struct process *process, const struct filter_config *cfg)
 {
 	process->life = bpf_ktime_get_ns();
-	if ((cfg->flags & THREAD_FILTERS) || shares_unevenly())
+	if ((cfg->flags & (THREAD_FILTERS | TRACER_FILTER_IDENTITY)) || shares_unevenly())
 		watch_identity(process);
 }
 

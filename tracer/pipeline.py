@@ -26,7 +26,7 @@ from tracer import schema, selection, syscalls
 from tracer._fast import Columns, Engine
 from tracer._fast.ring import Ring
 from tracer.batch import record_batch
-from tracer.capture.kernel import DEFAULT_RING_BYTES, LOSS_CAUSES, Filter, KernelSource, cgroup_key, ring_size
+from tracer.capture.kernel import DEFAULT_RING_BYTES, LOSS_CAUSES, Filter, Identity, KernelSource, cgroup_key, ring_size
 from tracer.capture.privileges import Capability, needed_afterwards
 from tracer.capture.privileges import check as check_privileges
 from tracer.capture.privileges import drop as drop_privileges
@@ -61,6 +61,7 @@ __all__ = [
     "Capability",
     "Command",
     "Filter",
+    "Identity",
     "LiveSession",
     "Losses",
     "Machine",
@@ -568,19 +569,21 @@ def trace(
     trace: str | Sequence[str] | None = None,
     follow: bool = True,
     failed_only: bool = False,
+    identity: Identity = "auto",
     ring_bytes: int = DEFAULT_RING_BYTES,
 ) -> Iterator[pa.RecordBatch]:
     """Run a command and yield what it does as record batches of `tracer.schema.SCHEMA`, ten times a second while it
     runs.
 
-    `trace` selects syscalls as `tracer-cli record -e` does. Nothing runs before the first batch is asked for. Leaving
-    the loop early ends the tracing and the command: SIGTERM, and SIGKILL two seconds later.
+    `trace` selects syscalls as `tracer-cli record -e` does, `identity` is its option of that name. Nothing runs before
+    the first batch is asked for. Leaving the loop early ends the tracing and the command: SIGTERM, and SIGKILL two
+    seconds later.
 
     Raises UsageError and CommandError at once, MachineError with the first batch.
     """
     expressions = [trace] if isinstance(trace, str) else list(trace) if trace is not None else None
     wanted = selection.parse(expressions)
-    filters = Filter(follow=follow, failed_only=failed_only)
+    filters = Filter(follow=follow, failed_only=failed_only, identity=identity)
     return _batches(Command(command), wanted, filters, ring_bytes)
 
 

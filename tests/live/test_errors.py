@@ -69,6 +69,7 @@ class TestRequest:
             ["--buffer-size", "12"],
             ["--buffer-size", "4G"],
             ["--buffer-size", "much"],
+            ["--identity", "sometimes"],
             ["-d", "0"],
             ["-d", "soon"],
             ["-p", "1"],

@@ -96,6 +96,12 @@ def test_threads_that_a_filter_hides(programs: Path, cli: Cli, work: Path) -> No
     assert found == [f"{work}/{name}" for name in ("first", "second", "third")] + [None]
 
 
+def test_identity_is_always_compared(programs: Path, cli: Cli, work: Path) -> None:
+    """What the entry for programs of 32 bits does to a number is noticed only so."""
+    cli("record", "-o", "out.parquet", "--identity", "always", "-e", "pwrite64", "--", programs / "old_entry")
+    assert names(work / "out.parquet", "pwrite64") == [f"{work}/first", f"{work}/second"]
+
+
 def test_root_directory_of_its_own(programs: Path, cli: Cli, work: Path) -> None:
     """Paths are as the process sees them; what lies outside is shown by its whole path."""
     cli("record", "-o", "out.parquet", "-e", "pwrite64,unlink", "--", programs / "own_root")

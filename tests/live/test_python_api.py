@@ -115,6 +115,10 @@ class TestErrors:
         assert loaded_programs() == before
         assert children() == ""
 
+    def test_identity_that_is_none(self) -> None:
+        with pytest.raises(UsageError, match="no such identity: 'sometimes'"):
+            list(tracer.trace(["true"], identity="sometimes"))
+
     def test_ring_out_of_range(self) -> None:
         with pytest.raises(UsageError, match="out of range"):
             list(tracer.trace(["true"], ring_bytes=1))

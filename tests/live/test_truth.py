@@ -20,7 +20,7 @@ Record = Callable[..., Path]
 SOURCES = Path(__file__).parent.parent / "programs"
 WITHOUT_STRACE = {
     *("before_the_trace", "cold_path", "counted", "hidden_thread", "in_the_middle", "own_root"),
-    *("renamed_threads", "too_deep"),
+    *("old_entry", "renamed_threads", "too_deep"),
 }
 """Programs for other tests."""
 PROGRAMS = sorted({source.stem for source in SOURCES.glob("*.c")} - WITHOUT_STRACE)
@@ -64,6 +64,14 @@ def report_of(recording: Path, log: Path, work: Path, names: frozenset[str] = FI
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program(program: str, programs: Path, record: Record, work: Path) -> None:
     report = report_of(*watch_both(record, [programs / program], work, "-e", "%file,%desc"), work)
+    report.check()
+    assert report.calls > 40
+    assert report.paths > 30
+
+
+def test_identity_is_always_compared(programs: Path, record: Record, work: Path) -> None:
+    command = [programs / "descriptors"]
+    report = report_of(*watch_both(record, command, work, "-e", "%file,%desc", "--identity", "always"), work)
     report.check()
     assert report.calls > 40
     assert report.paths > 30

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from tracer.capture import bcc_module, btf
 from tracer.errors import MachineError, UsageError
@@ -36,9 +36,13 @@ LOSS_CAUSES = ("ring_full", "path_truncated", "path_unreadable", "map_full", "co
 
 DEFAULT_RING_BYTES = 64 << 20
 
-FILTER_ALL, FILTER_FOLLOW, FILTER_UID, FILTER_TID, FILTER_CGROUP, FILTER_COMM, FILTER_FAILED = (
-    1 << i for i in range(7)
+FILTER_ALL, FILTER_FOLLOW, FILTER_UID, FILTER_TID, FILTER_CGROUP, FILTER_COMM, FILTER_FAILED, FILTER_IDENTITY = (
+    1 << i for i in range(8)
 )
+
+Identity = Literal["auto", "always"]
+"""Whose descriptors are compared at each use with what was named last: of processes whose table may change without a
+call that is seen, or of all."""
 
 COMPILER = threading.Lock()
 
@@ -47,7 +51,10 @@ FILTER_FORMAT = struct.Struct("=IIIIQII16s")
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What the kernel program looks at; everything that is given must hold."""
+    """What the kernel program looks at; everything that is given must hold.
+
+    Raises UsageError for an `identity` that is none.
+    """
 
     everything: bool = False
     follow: bool = True
@@ -56,6 +63,11 @@ class Filter:
     cgroup: Path | None = None
     comm: bytes | None = None
     failed_only: bool = False
+    identity: Identity = "auto"
+
+    def __post_init__(self) -> None:
+        if self.identity not in get_args(Identity):
+            raise UsageError(f"no such identity: {self.identity!r}", hint=" or ".join(get_args(Identity)))
 
     def pack(self) -> bytes:
         """`struct filter_config`, with the calling process excluded. Raises UsageError for a cgroup that is none."""
@@ -67,6 +79,7 @@ class Filter:
             | FILTER_CGROUP * (self.cgroup is not None)
             | FILTER_COMM * (self.comm is not None)
             | FILTER_FAILED * self.failed_only
+            | FILTER_IDENTITY * (self.identity == "always")
         )
         cgroup_id, level = cgroup_key(self.cgroup) if self.cgroup is not None else (0, 0)
         comm = (self.comm or b"")[:15]
@@ -102,7 +115,8 @@ class KernelSource:
     and `attach` nothing is traced. `has_identity`: this kernel tells enough to notice that a descriptor became another
     file's without a call.
 
-    Raises MachineError: bcc missing, no BTF, no privilege, or a kernel that refuses the program.
+    Raises MachineError: bcc missing, no BTF, no privilege, a kernel that refuses the program, or can't tell identities
+    where they are always to be compared.
     """
 
     def __init__(self, rules: bytes, filters: Filter, ring_bytes: int = DEFAULT_RING_BYTES) -> None:
@@ -111,6 +125,8 @@ class KernelSource:
         self._bcc = bcc
         offsets = btf.offsets(bcc.lib)
         self.has_identity = bool(offsets["HAS_IDENTITY"])
+        if filters.identity == "always" and not self.has_identity:
+            raise MachineError("this kernel can't tell which file a descriptor means", hint="see: tracer-cli doctor")
         self._bpf = compile_program(bcc, offsets, self.ring_bytes)
         bcc.lib.bpf_table_leaf_size.restype = ctypes.c_size_t
         bcc.lib.bpf_table_leaf_size.argtypes = [ctypes.c_void_p, ctypes.c_char_p]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Set
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -25,6 +26,7 @@ from tracer.pipeline import (
     Capability,
     Command,
     Filter,
+    Identity,
     LiveSession,
     Machine,
     Outcome,
@@ -81,6 +83,12 @@ LOSS_STATUS = 3
 @click.option("--uid", metavar="USER", help="Only what this user (name or number) does.")
 @click.option("--cgroup", type=click.Path(path_type=Path), help="Only tasks in this cgroup (v2) or below it.")
 @click.option("--comm", help="Only threads of this name.")
+@click.option(
+    "--identity",
+    type=click.Choice(get_args(Identity)),
+    default="auto",
+    help="Compare a descriptor's file at each use: where it may change unseen, or always. [auto]",
+)
 @click.option("-d", "--duration", "duration_s", type=Duration(), help="Stop after this time: 10s, 500ms.")
 @click.option("--raw", type=click.Path(path_type=Path), help="Save the raw stream, too, for `tracer-cli replay`.")
 @click.option("--buffer-size", "ring_bytes", type=Size(), default=DEFAULT_RING_BYTES, help="The kernel's ring. [64M]")
@@ -198,6 +206,7 @@ def choose(
     uid: str | None,
     cgroup: Path | None,
     comm: str | None,
+    identity: Identity,
 ) -> tuple[frozenset[str], Filter]:
     """The syscalls and the filter that the options ask for. Raises UsageError."""
     given = [bool(command), bool(pids) or tid is not None, everything]
@@ -216,6 +225,7 @@ def choose(
         cgroup=cgroup,
         comm=os.fsencode(comm) if comm is not None else None,
         failed_only=failed_only,
+        identity=identity,
     )
     return selection.parse(list(traced) or None), filters
 
