@@ -49,38 +49,67 @@ static __always_inline u32 fill_name_record(struct record_buffer *buffer, s32 fd
 	return size;
 }
 
-/* Whether nothing was told of a descriptor that is not open: then there is nothing to take back. */
+/* Whether nothing was told of a descriptor that is not open, and its end, if it had a name, was: then there is nothing
+ * to take back.
+ */
 static __always_inline int nothing_to_tell(const struct process *process, const struct record_buffer *name, s32 fd)
 {
 	const struct name_section *section = (const struct name_section *)(name->bytes + NAME_AT);
 
-	return section->kind == TRACER_NAME_NONE && !tag_of(process, fd) &&
+	return section->kind == TRACER_NAME_NONE && !was_ring_full() && !tag_of(process, fd) &&
 	       !(is_kept_apart(process, fd) && find_told(process, fd));
 }
 
-/* The name has found its place in the ring. */
-static __always_inline void end_name(struct process *process, const struct record_buffer *name, s32 fd,
-				     const struct told_name *now)
+/* Puts the name into the batch. */
+static __always_inline void add_name(struct batch_buffer *batch, struct call *call, const struct record_buffer *name,
+				     u32 size, s32 fd, const struct told_name *now)
 {
 	const struct name_section *section = (const struct name_section *)(name->bytes + NAME_AT);
+	struct told_fd *told = &call->told[call->told_count & 3];
+	u32 at = call->batch_bytes & 0x3fff;
 
-	if (section->kind == TRACER_NAME_NONE)
-		forget_name(process, fd);
-	else
-		note_told(process, fd, now);
+	size &= 0x1fff;
+	__builtin_memset(batch->bytes + at + size, 0, 8);
+	if (bpf_probe_read_kernel(batch->bytes + at, size, name->bytes))
+		return;
+	told->fd = fd;
+	told->is_void = section->kind == TRACER_NAME_NONE;
+	told->name = *now;
+	call->told_count++;
+	call->batch_bytes = at + ((size + 7) & 0x3ff8);
 }
 
-/* Puts an enter without paths behind the name: in one piece they can't be parted by another thread's. The size of
- * both.
- */
-static __always_inline u32 append_enter(struct record_buffer *name, u32 size, const struct record_buffer *enter)
+/* The names have found their place in the ring. */
+static __always_inline void end_names(struct process *process, const struct call *call)
 {
-	const struct event_header *header = (const struct event_header *)enter->bytes;
-	u32 at = (size + 7) & 0x1ff8;
+#pragma unroll
+	for (int i = 0; i < 3; i++) {
+		const struct told_fd *told = &call->told[i];
 
-	__builtin_memset(name->bytes + (size & 0x1fff), 0, 8);
-	__builtin_memcpy(name->bytes + at, enter->bytes, SHORT_ENTER_BYTES);
-	return at + header->size;
+		if (i >= call->told_count)
+			return;
+		if (told->is_void)
+			forget_name(process, told->fd);
+		else
+			note_told(process, told->fd, &told->name);
+	}
+}
+
+/* Sends the enter, behind the names that it needs: in one piece they can't be parted by another thread's, and without
+ * them it would be given older ones.
+ */
+static __always_inline void send_named(struct batch_buffer *batch, struct process *process, const struct call *call,
+				       const struct record_buffer *enter)
+{
+	u32 at = call->batch_bytes & 0x3fff;
+	u32 size = ((const struct event_header *)enter->bytes)->size & 0x3fff;
+
+	if (bpf_probe_read_kernel(batch->bytes + at, size, enter->bytes))
+		return;
+	if (send(batch->bytes, (at + size) & 0x7fff))
+		note_lost_enter(bpf_get_current_pid_tgid());
+	else
+		end_names(process, call);
 }
 
 /* What comes behind every enter that has been sent. A close's name belongs to the close, not to what comes after
@@ -102,6 +131,8 @@ static __always_inline void begin_long_enter(struct bpf_raw_tracepoint_args *ctx
 	call->fds[0] = rule->fd_arg < 0 || is_no_fd(rule, call) ? -1 : (s32)argument(call, rule->fd_arg);
 	call->fds[1] = -1;
 	call->fds[2] = -1;
+	call->told_count = 0;
+	call->batch_bytes = 0;
 	go_to(ctx, STAGE_ENTER_LONG);
 }
 

@@ -57,6 +57,10 @@ enum tracer_record {
 #define TRACER_HAS_NAME 0x20  /* struct name_section and its text */
 /* event_header.flags of TRACER_NAME and TRACER_COMM: the answer came from /proc, not from the kernel program */
 #define TRACER_FROM_PROC 0x40
+/* event_header.flags of TRACER_FORK and TRACER_EXEC: while the kernel copied them, another task may have changed the
+ * table of descriptors and the working directory. What they are called now is not known.
+ */
+#define TRACER_COPY_UNSURE 0x80
 
 struct event_header {
 	tr_u64 time_ns; /* CLOCK_BOOTTIME */

@@ -9,6 +9,7 @@
 #include "records.bpf.h"
 #include "tags.bpf.h"
 
+#define ERRNO_FAULT (-14)
 #define FCNTL_DUPFD 0
 #define FCNTL_DUPFD_CLOEXEC 1030
 #define SECCOMP_IOCTL_NOTIF_ADDFD 0x40182103 /* include/uapi/linux/seccomp.h */
@@ -98,6 +99,49 @@ static __always_inline void begin_new_name(struct record_buffer *buffer, struct 
 	forget_name(process, call->fds[0]);
 }
 
+/* The exit with the name of the new descriptor that begin_new_name has noted. */
+static __always_inline void send_exit_with_name(struct process *process, struct call *call,
+						struct record_buffer *buffer)
+{
+	struct event_header *header = (struct event_header *)buffer->bytes;
+	s32 fd = call->fds[0];
+	u32 size = call->name_at & 127;
+	struct told_name now = {};
+
+	told_before(process, fd, &now);
+	u32 end = fill_name(buffer, size, fd);
+
+	call->name_at = 0;
+	if (end) {
+		header->flags |= TRACER_HAS_NAME;
+		size = end;
+	}
+	header->size = size;
+	if (!send_exit(buffer->bytes, size & 0x1fff) && end)
+		note_told(process, fd, &now);
+}
+
+/* The exit with the paths that could not be read at enter, or the one that getcwd wrote. */
+static __always_inline void send_exit_with_paths(const struct syscall_rule *rule, const struct call *call,
+						 struct record_buffer *buffer)
+{
+	struct event_header *header = (struct event_header *)buffer->bytes;
+	struct path_section section = {};
+	struct syscall_rule reread = *rule;
+
+	begin_long_exit(buffer, call);
+	if (rule->aux_kind == TRACER_AUX_CWD_TEXT)
+		reread.path_arg = rule->aux_arg;
+	u32 end = fill_paths(buffer, NAME_AT, &reread, call, &section);
+
+	if (call->ret != ERRNO_FAULT &&
+	    (section.status1 == TRACER_PATH_UNREADABLE || section.status2 == TRACER_PATH_UNREADABLE))
+		count_loss(TRACER_LOSS_PATH_UNREADABLE);
+	header->flags |= TRACER_HAS_PATHS;
+	header->size = end;
+	send_exit(buffer->bytes, end & 0x3fff);
+}
+
 static __always_inline void begin_exit(struct bpf_raw_tracepoint_args *ctx, struct process *process,
 				       const struct syscall_rule *rule, const struct call *call)
 {
@@ -109,7 +153,7 @@ static __always_inline void begin_exit(struct bpf_raw_tracepoint_args *ctx, stru
 		go_to(ctx, STAGE_EXIT_FD);
 	else if (reread || (rule->aux_kind == TRACER_AUX_CWD_TEXT && call->ret > 0))
 		go_to(ctx, STAGE_EXIT_PATHS);
-	else
+	else if (!is_lost_with_enter(id))
 		send_short_exit(id, call->nr, call->ret, call->exit_time_ns);
 }
 

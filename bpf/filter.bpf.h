@@ -53,7 +53,7 @@ static __always_inline struct process *traced(const struct filter_config *cfg, u
 		return 0;
 	if ((cfg->flags & THREAD_FILTERS) && !passes(cfg, (u32)id))
 		return 0;
-	return process ? process : add_process(tgid);
+	return process ? process : add_process(tgid, 0);
 }
 
 #endif

@@ -17,6 +17,8 @@
 #define CLONE_FILES_FLAG 0x400
 #define CLOSE_RANGE_UNSHARE 2 /* include/uapi/linux/close_range.h */
 
+#define MAX_THREADS_LOOKED_AT 64
+
 static __always_inline u64 mixed(u64 sum, u64 word)
 {
 	sum = (sum ^ word) * 0x9e3779b97f4a7c15ULL;
@@ -59,22 +61,54 @@ static __always_inline u32 thread_count(void)
 	return read_u32(signal + OFF_SIGNAL_NR_THREADS);
 }
 
-/* Whether more or fewer tasks than the current process's threads use its table, or its working directory. */
+/* Whether a thread of the current process has a table or a working directory of its own; or there are too many to
+ * tell. A count of users alone does not say so: one that left may be made up for by another process.
+ */
+static __always_inline int is_divided(void *files, void *fs)
+{
+	void *head = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_SIGNAL)) + OFF_SIGNAL_THREAD_HEAD;
+	void *node = read_pointer(head);
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < MAX_THREADS_LOOKED_AT; i++) {
+		if (node == head)
+			return 0;
+		void *task = node - OFF_TASK_THREAD_NODE;
+
+		if (read_pointer(task + OFF_TASK_FILES) != files || read_pointer(task + OFF_TASK_FS) != fs)
+			return 1;
+		node = read_pointer(node);
+	}
+	return 1;
+}
+
+/* Whether others than the current process's threads use its table or its working directory, or not all of them do. */
 static __always_inline int shares_unevenly(void)
 {
 	u64 task = bpf_get_current_task();
+	void *files = read_pointer((void *)(task + OFF_TASK_FILES));
+	void *fs = read_pointer((void *)(task + OFF_TASK_FS));
 	u32 threads = thread_count();
 
-	return read_u32(read_pointer((void *)(task + OFF_TASK_FILES)) + OFF_FILES_COUNT) != threads ||
-	       read_u32(read_pointer((void *)(task + OFF_TASK_FS)) + OFF_FS_USERS) != threads;
+	return read_u32(files + OFF_FILES_COUNT) != threads || read_u32(fs + OFF_FS_USERS) != threads ||
+	       (threads > 1 && is_divided(files, fs));
 }
 
 /* Looks at a process when its first call is seen: it may have begun long before the trace. */
 static __always_inline void begin_life(struct process *process, const struct filter_config *cfg)
 {
 	process->life = bpf_ktime_get_ns();
+	process->had_threads |= thread_count() > 1;
 	if ((cfg->flags & (THREAD_FILTERS | TRACER_FILTER_IDENTITY)) || shares_unevenly())
 		watch_identity(process);
+}
+
+/* Whether another task may change the current process's table or working directory while the kernel copies them, long
+ * before it says that it did.
+ */
+static __always_inline int may_change_meanwhile(const struct process *process)
+{
+	return !HAS_IDENTITY || !process->life || process->had_threads || process->watches_identity;
 }
 
 /* What execve leaves behind: threads, shared tables and rings of the old program are gone. */
@@ -82,6 +116,7 @@ static __always_inline void end_life(struct process *process)
 {
 	process->life = 0;
 	process->watches_identity = 0;
+	process->had_threads = 0;
 }
 
 /* A new task, by its creator. A thread shares both, a process neither; all else has to be watched. */
@@ -89,6 +124,7 @@ static __always_inline void note_sharing(struct process *creator, u64 clone_flag
 {
 	u64 shared = clone_flags & (CLONE_FS_FLAG | CLONE_FILES_FLAG);
 
+	creator->had_threads |= is_thread;
 	if (shared != (is_thread ? CLONE_FS_FLAG | CLONE_FILES_FLAG : 0))
 		watch_identity(creator);
 	if (!is_thread && (clone_flags & CLONE_FS_FLAG))

@@ -18,12 +18,15 @@ static __always_inline void submit(void *record);
 /* Copies a record of any size into the ring; not 0, and counted, if the ring is full. */
 static __always_inline int send(void *record, u32 size);
 
+/* Whether a record was lost since the trace began: user space may not know then what it has been told. */
+static __always_inline int was_ring_full(void);
+
 static __always_inline struct syscall_rule *find_rule(u32 number);
 static __always_inline struct filter_config *filter(void);
 
 static __always_inline struct process *find_process(u32 tgid);
-/* The process's new entry; null, and counted, if the table is full. */
-static __always_inline struct process *add_process(u32 tgid);
+/* The process's new entry, with what `image` says or nothing; null, and counted, if the table is full. */
+static __always_inline struct process *add_process(u32 tgid, struct process *image);
 
 /* Successful renames and unlinks on this machine so far. */
 static __always_inline u32 current_epoch(void);
@@ -49,6 +52,11 @@ static __always_inline struct record_buffer *current_record(void);
 static __always_inline void note_retry(u32 tid);
 /* Whether it is to be read again now. */
 static __always_inline int take_retry(u32 tid);
+
+/* For a thread whose enter found no room. */
+static __always_inline void note_lost_enter(u32 tid);
+/* Whether that was so; for its exit. */
+static __always_inline int take_lost_enter(u32 tid);
 
 /* Goes on with another program; does not come back. */
 static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage);

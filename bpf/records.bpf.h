@@ -21,8 +21,6 @@ static __always_inline void fill_header(struct event_header *header, u8 type, u6
 	fill_header_of(header, bpf_get_current_pid_tgid(), type, time_ns);
 }
 
-#define SHORT_ENTER_BYTES 96 /* header, arguments, aux */
-
 struct short_enter {
 	struct event_header header;
 	u64 args[TRACER_MAX_ARGS];
@@ -33,7 +31,7 @@ static __always_inline void send_enter_of(u32 nargs, u64 id, u32 number, const u
 	struct short_enter *record = reserve(sizeof(struct event_header) + nargs * 8);
 
 	if (!record)
-		return;
+		return note_lost_enter(id);
 	fill_header_of(&record->header, id, TRACER_ENTER, time_ns);
 	record->header.syscall = number;
 	record->header.flags = nargs;
@@ -69,6 +67,21 @@ struct short_exit {
 	struct event_header header;
 	struct exit_body body;
 };
+
+/* Whether the thread's enter found no room. Its exit is lost with it, and counted: it would complete an earlier call. */
+static __always_inline int is_lost_with_enter(u64 id)
+{
+	if (!take_lost_enter(id))
+		return 0;
+	count_loss(TRACER_LOSS_RING_FULL);
+	return 1;
+}
+
+/* An exit that is more than its return value; not 0 if it was lost. */
+static __always_inline int send_exit(void *record, u32 size)
+{
+	return is_lost_with_enter(bpf_get_current_pid_tgid()) || send(record, size);
+}
 
 static __always_inline void send_short_exit(u64 id, u32 number, s64 ret, u64 time_ns)
 {

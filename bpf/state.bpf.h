@@ -20,7 +20,7 @@ struct process {
 	u8 armed;            /* a command that has not called execve yet: nothing of it is shown */
 	u8 watches_identity; /* its table may change without a call that is seen: each use is compared */
 	u8 shares_fs;        /* with another process: its working directory may change by the other's doing */
-	u8 reserved;
+	u8 had_threads;      /* more than one, since it began or called execve */
 	u32 generation;
 	u64 life; /* when its first call was seen since it began or called execve; 0: not yet */
 	u32 cwd_tag;
@@ -66,6 +66,18 @@ struct record_buffer {
 	u8 bytes[16384]; /* two full paths need less than 8400; the rest is for the verifier, which thinks in bits */
 };
 
+/* A record and the names that it needs, to be sent in one piece. */
+struct batch_buffer {
+	u8 bytes[32768]; /* three names of 4,200 bytes and two full paths need less than 21,000 */
+};
+
+/* A name that is on its way to user space. */
+struct told_fd {
+	s32 fd;
+	u32 is_void; /* it is not open any more */
+	struct told_name name;
+};
+
 /* The call at hand, handed from one program to the next. One a CPU: tracepoints of syscalls run without
  * preemption.
  */
@@ -76,7 +88,10 @@ struct call {
 	u32 nr;
 	u32 exit_follows; /* the enter was held back until the call failed: its exit is sent right behind it */
 	u64 exit_time_ns;
-	s32 fds[4];  /* up to three descriptors whose names the record needs */
+	s32 fds[4];             /* up to three descriptors whose names the record needs */
+	struct told_fd told[4]; /* those of them that are in the batch */
+	u32 told_count;
+	u32 batch_bytes;
 	u32 name_at; /* where in the record the name of a new descriptor goes; 0: not found out yet */
 };
 

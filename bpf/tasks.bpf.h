@@ -3,12 +3,14 @@
 #ifndef TRACER_TASKS_BPF_H
 #define TRACER_TASKS_BPF_H
 
+#include "identity.bpf.h"
 #include "kernel.bpf.h"
 #include "records.bpf.h"
 #include "tags.bpf.h"
 #include "threads.bpf.h"
 
-static __always_inline void send_fork(void *task, u32 child_tgid, u64 clone_flags)
+/* Not 0 if it found no room. */
+static __always_inline int send_fork(void *task, u32 child_tgid, u64 clone_flags, u8 flags)
 {
 	struct {
 		struct event_header header;
@@ -17,14 +19,36 @@ static __always_inline void send_fork(void *task, u32 child_tgid, u64 clone_flag
 
 	fill_header(&record.header, TRACER_FORK, bpf_ktime_get_boot_ns());
 	record.header.size = sizeof(record);
+	record.header.flags = flags;
 	record.body.child_tgid = child_tgid;
 	record.body.child_tid = read_u32(task + OFF_TASK_PID);
 	record.body.clone_flags = clone_flags;
 	bpf_get_current_comm(record.body.comm, sizeof(record.body.comm));
-	note_thread(record.body.child_tid, !send(&record, sizeof(record)));
+	int failed = send(&record, sizeof(record));
+
+	note_thread(record.body.child_tid, !failed);
+	return failed;
 }
 
-static __always_inline void send_exec(u32 old_tid)
+/* The child begins with what its creator has been told, unless what it copied is not sure to be that; it has a life
+ * and, mostly, a table of its own.
+ */
+static __always_inline void add_child(u32 tgid, struct process *creator, u64 clone_flags, int unsure)
+{
+	int shares_table = (clone_flags & CLONE_FILES_FLAG) != 0;
+	struct process *child = add_process(tgid, unsure && !shares_table ? 0 : creator);
+
+	if (!child)
+		return;
+	child->armed = creator->armed;
+	child->shares_fs = creator->shares_fs;
+	child->had_threads = 0;
+	child->life = 0;
+	child->generation = creator->generation + unsure;
+	child->watches_identity = shares_table && creator->watches_identity;
+}
+
+static __always_inline void send_exec(u32 old_tid, u8 flags)
 {
 	struct {
 		struct event_header header;
@@ -33,6 +57,7 @@ static __always_inline void send_exec(u32 old_tid)
 
 	fill_header(&record.header, TRACER_EXEC, bpf_ktime_get_boot_ns());
 	record.header.size = sizeof(record);
+	record.header.flags = flags;
 	record.body.old_tid = old_tid;
 	bpf_get_current_comm(record.body.comm, sizeof(record.body.comm));
 	note_thread(old_tid, 0);

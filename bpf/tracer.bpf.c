@@ -16,8 +16,6 @@
 #include "events.h"
 #include "maps.bpf.h"
 
-#define ERRNO_FAULT (-14)
-
 /* ---- maps ---- */
 
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
@@ -27,8 +25,10 @@ BPF_ARRAY(epoch, u32, 1);
 BPF_F_TABLE("hash", u32, struct process, processes, 16384, BPF_F_NO_PREALLOC);
 BPF_ARRAY(blank_process, struct process, 1);
 BPF_F_TABLE("lru_hash", struct told_key, struct told_name, told_names, 32768, 0);
-BPF_HASH(retries, u32, u32, 16384); /* thread -> its path could not be read at enter */
-BPF_HASH(starts, u32, u64, 16384);  /* thread -> time of its enter, where only failures are shown */
+BPF_HASH(retries, u32, u32, 16384);     /* thread -> its path could not be read at enter */
+BPF_HASH(starts, u32, u64, 16384);      /* thread -> time of its enter, where only failures are shown */
+BPF_HASH(lost_enters, u32, u32, 16384); /* thread -> its enter found no room */
+BPF_ARRAY(ring_full, u32, 1);           /* whether a record ever found none: mostly there is nothing to look up */
 BPF_ARRAY(begun_calls, struct begun_call, BEGUN_CALLS);
 BPF_ARRAY(versions, u32, VERSION_SLOTS);
 BPF_ARRAY(named_threads, u64, NAMED_THREADS_WORDS);
@@ -38,6 +38,7 @@ BPF_PROG_ARRAY(stages, STAGE_COUNT);
 BPF_PERCPU_ARRAY(calls, struct call, 1);
 BPF_PERCPU_ARRAY(event_buffer, struct record_buffer, 1);
 BPF_PERCPU_ARRAY(name_buffer, struct record_buffer, 1);
+BPF_PERCPU_ARRAY(batch_buffer, struct batch_buffer, 1);
 
 static __always_inline void count_loss(int cause)
 {
@@ -47,12 +48,30 @@ static __always_inline void count_loss(int cause)
 		(*counter)++;
 }
 
+static __always_inline int was_ring_full(void)
+{
+	int zero = 0;
+	u32 *was_full = ring_full.lookup(&zero);
+
+	return was_full && *was_full;
+}
+
+static __always_inline void note_ring_full(void)
+{
+	int zero = 0;
+	u32 *was_full = ring_full.lookup(&zero);
+
+	if (was_full)
+		*was_full = 1;
+	count_loss(TRACER_LOSS_RING_FULL);
+}
+
 static __always_inline int send(void *record, u32 size)
 {
 	int failed = events.ringbuf_output(record, size, BPF_RB_NO_WAKEUP);
 
 	if (failed)
-		count_loss(TRACER_LOSS_RING_FULL);
+		note_ring_full();
 	return failed;
 }
 
@@ -61,7 +80,7 @@ static __always_inline void *reserve(u64 size)
 	void *record = events.ringbuf_reserve(size);
 
 	if (!record)
-		count_loss(TRACER_LOSS_RING_FULL);
+		note_ring_full();
 	return record;
 }
 
@@ -87,19 +106,17 @@ static __always_inline struct process *find_process(u32 tgid)
 	return processes.lookup(&tgid);
 }
 
-static __always_inline struct process *add_process(u32 tgid)
+static __always_inline struct process *add_process(u32 tgid, struct process *image)
 {
 	int zero = 0;
 	struct process *blank = blank_process.lookup(&zero);
 
 	if (!blank)
 		return 0;
-	processes.insert(&tgid, blank);
-	struct process *process = processes.lookup(&tgid);
-
-	if (!process)
-		count_loss(TRACER_LOSS_MAP_FULL);
-	return process;
+	if (!processes.update(&tgid, image ? image : blank))
+		return processes.lookup(&tgid);
+	count_loss(TRACER_LOSS_MAP_FULL);
+	return 0;
 }
 
 static __always_inline u32 current_epoch(void)
@@ -203,6 +220,24 @@ static __always_inline int take_retry(u32 tid)
 	if (!retries.lookup(&tid))
 		return 0;
 	retries.delete(&tid);
+	return 1;
+}
+
+static __always_inline void note_lost_enter(u32 tid)
+{
+	u32 once = 1;
+	struct begun_call *begun = begun_call(tid);
+
+	if (begun)
+		begun->tid_and_number = 0;
+	lost_enters.update(&tid, &once);
+}
+
+static __always_inline int take_lost_enter(u32 tid)
+{
+	if (!was_ring_full() || !lost_enters.lookup(&tid))
+		return 0;
+	lost_enters.delete(&tid);
 	return 1;
 }
 
@@ -316,21 +351,23 @@ int on_enter_long(struct bpf_raw_tracepoint_args *ctx)
 		go_to(ctx, STAGE_ENTER_NAMES);
 		return 0;
 	}
-	send(buffer->bytes, end & 0x3fff);
+	if (send(buffer->bytes, end & 0x3fff))
+		note_lost_enter(header->tid);
 	end_enter(ctx, process, rule, call);
 	return 0;
 }
 
-/* Sends the names that the record needs, one each time it runs, then the record: behind the last one if it is short. */
+/* Adds the names that the record needs, one each time it runs, then sends all of them. */
 int on_enter_names(struct bpf_raw_tracepoint_args *ctx)
 {
 	int zero = 0;
 	struct call *call = current_call();
 	struct record_buffer *buffer = current_record();
 	struct record_buffer *name = name_buffer.lookup(&zero);
+	struct batch_buffer *batch = batch_buffer.lookup(&zero);
 	struct process *process = current_process();
 
-	if (!call || !buffer || !name || !process)
+	if (!call || !buffer || !name || !batch || !process)
 		return 0;
 	u32 number = call->nr;
 	struct syscall_rule *rule = find_rule(number);
@@ -341,30 +378,17 @@ int on_enter_names(struct bpf_raw_tracepoint_args *ctx)
 	s32 fd = next_unnamed(process, call);
 
 	if (fd == -1) {
-		send(buffer->bytes, ((struct event_header *)buffer->bytes)->size & 0x3fff);
+		send_named(batch, process, call, buffer);
 		end_enter(ctx, process, rule, call);
 		return 0;
 	}
-	if (told_before(process, fd, &now)) {
-		go_to(ctx, STAGE_ENTER_NAMES);
-		return 0;
-	}
-	u32 size = fill_name_record(name, fd, call->time_ns);
+	if (!told_before(process, fd, &now)) {
+		u32 size = fill_name_record(name, fd, call->time_ns);
 
-	if (nothing_to_tell(process, name, fd)) {
-		go_to(ctx, STAGE_ENTER_NAMES);
-		return 0;
+		if (!nothing_to_tell(process, name, fd))
+			add_name(batch, call, name, size, fd, &now);
 	}
-	int is_last = rule->path_arg < 0; /* only paths have directories */
-
-	if (is_last)
-		size = append_enter(name, size, buffer);
-	if (!send(name->bytes, size & 0x3fff))
-		end_name(process, name, fd, &now);
-	if (is_last)
-		end_enter(ctx, process, rule, call);
-	else
-		go_to(ctx, STAGE_ENTER_NAMES);
+	go_to(ctx, STAGE_ENTER_NAMES);
 	return 0;
 }
 
@@ -410,7 +434,8 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	int failed_only = cfg->flags & TRACER_FILTER_FAILED;
 
 	if (exit_is_short(rule) && !failed_only) {
-		send_short_exit(id, number, ctx->args[1], now);
+		if (!is_lost_with_enter(id))
+			send_short_exit(id, number, ctx->args[1], now);
 		return 0;
 	}
 	struct call *call = current_call();
@@ -469,22 +494,7 @@ int on_exit_fd(struct bpf_raw_tracepoint_args *ctx)
 		go_to(ctx, STAGE_EXIT_FD);
 		return 0;
 	}
-	struct event_header *header = (struct event_header *)buffer->bytes;
-	s32 fd = call->fds[0];
-	u32 size = call->name_at & 127;
-	struct told_name now = {};
-
-	told_before(process, fd, &now);
-	u32 end = fill_name(buffer, size, fd);
-
-	call->name_at = 0;
-	if (end) {
-		header->flags |= TRACER_HAS_NAME;
-		size = end;
-	}
-	header->size = size;
-	if (!send(buffer->bytes, size & 0x1fff) && end)
-		note_told(process, fd, &now);
+	send_exit_with_name(process, call, buffer);
 	return 0;
 }
 
@@ -501,42 +511,11 @@ int on_exit_paths(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!rule)
 		return 0;
-	struct event_header *header = (struct event_header *)buffer->bytes;
-	struct path_section section = {};
-	struct syscall_rule reread = *rule;
-
-	begin_long_exit(buffer, call);
-	if (rule->aux_kind == TRACER_AUX_CWD_TEXT)
-		reread.path_arg = rule->aux_arg;
-	u32 end = fill_paths(buffer, NAME_AT, &reread, call, &section);
-
-	if (call->ret != ERRNO_FAULT &&
-	    (section.status1 == TRACER_PATH_UNREADABLE || section.status2 == TRACER_PATH_UNREADABLE))
-		count_loss(TRACER_LOSS_PATH_UNREADABLE);
-	header->flags |= TRACER_HAS_PATHS;
-	header->size = end;
-	send(buffer->bytes, end & 0x3fff);
+	send_exit_with_paths(rule, call, buffer);
 	return 0;
 }
 
 /* ---- tasks ---- */
-
-/* The child begins with what its creator has been told, but a life and, mostly, a table of its own: one that may have
- * changed unseen already.
- */
-static __always_inline void add_child(u32 tgid, struct process *creator, u64 clone_flags)
-{
-	if (processes.update(&tgid, creator))
-		count_loss(TRACER_LOSS_MAP_FULL);
-	struct process *child = processes.lookup(&tgid);
-
-	if (!child)
-		return;
-	child->life = 0;
-	child->generation += creator->watches_identity;
-	if (!(clone_flags & CLONE_FILES_FLAG))
-		child->watches_identity = 0;
-}
 
 /* args: task, clone_flags. The current task is the creator; the new one has not run yet. */
 int on_task_newtask(struct bpf_raw_tracepoint_args *ctx)
@@ -551,14 +530,14 @@ int on_task_newtask(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (creator)
 		note_sharing(creator, clone_flags, child == tgid);
-	if (child != tgid) {
-		if (!(cfg->flags & (TRACER_FILTER_ALL | TRACER_FILTER_FOLLOW)))
-			return 0;
-		if (creator)
-			add_child(child, creator, clone_flags);
-	}
+	if (child != tgid && !(cfg->flags & (TRACER_FILTER_ALL | TRACER_FILTER_FOLLOW)))
+		return 0;
+	int unsure = creator && may_change_meanwhile(creator);
+
 	if (!creator || !creator->armed)
-		send_fork(task, child, clone_flags);
+		unsure |= send_fork(task, child, clone_flags, unsure ? TRACER_COPY_UNSURE : 0) != 0;
+	if (creator && child != tgid)
+		add_child(child, creator, clone_flags, unsure);
 	return 0;
 }
 
@@ -569,9 +548,11 @@ int on_sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!process)
 		return 0;
+	int unsure = may_change_meanwhile(process);
+
 	end_life(process);
 	forget_all(process);
-	send_exec(ctx->args[1]);
+	send_exec(ctx->args[1], unsure ? TRACER_COPY_UNSURE : 0);
 	return 0;
 }
 
@@ -589,6 +570,7 @@ int on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 	send_task_exit(group_dead);
 	retries.delete(&tid);
 	starts.delete(&tid);
+	lost_enters.delete(&tid);
 	if (group_dead) {
 		processes.delete(&tgid);
 		move_version(tgid); /* both numbers may come again */

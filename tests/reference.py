@@ -232,8 +232,10 @@ class Reference:
         self.processes.pop(fork.child_tgid, None)
         child = self.process(fork.child_tgid, fork.time_ns)
         creator = self.processes.get(fork.tgid) or Process()
-        child.table = creator.table if fork.clone_flags & CLONE_FILES else dict(creator.table)
-        child.cwd = creator.cwd
+        if not fork.unsure:
+            child.table, child.cwd = dict(creator.table), creator.cwd
+        if fork.clone_flags & CLONE_FILES:
+            child.table = creator.table
 
     def on_exec(self, record: wire.Exec) -> None:
         self.thread(record)
@@ -243,7 +245,8 @@ class Reference:
             self.threads[record.tid] = moved
         self.thread(record).comm = record.comm
         process = self.process(record.tgid, record.time_ns)
-        process.table = {fd: entry for fd, entry in process.table.items() if entry.cloexec is False}
+        stays = {fd: entry for fd, entry in process.table.items() if entry.cloexec is False}
+        process.table = {} if record.unsure else stays
         process.brk = None
 
     def on_task_exit(self, record: wire.TaskExit) -> None:

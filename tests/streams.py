@@ -339,14 +339,14 @@ class Maker:
         chance, head, comm = self.random.random(), teller.head(thread, step_ns), self.random.choice(COMMS)
         if chance < 0.4:
             tgid, tid = self.random.choice(THREADS + STRAYS)
-            flags = self.random.choice(CLONE_FLAGS)
-            teller.tell(wire.Fork(child_tgid=tgid, child_tid=tid, clone_flags=flags, comm=comm, **head))
+            child = {"child_tgid": tgid, "child_tid": tid, "clone_flags": self.random.choice(CLONE_FLAGS)}
+            teller.tell(wire.Fork(**child, comm=comm, unsure=self.rarely(), **head))
         elif chance < 0.6:
             leader = (thread[0], thread[0])
             if thread in teller.pending:
                 teller.pending[leader] = teller.pending.pop(thread)
             old_tid = self.random.choice(THREADS)[1] if self.rarely() else thread[1]
-            teller.tell(wire.Exec(old_tid=old_tid, comm=comm, **{**head, "tid": leader[1]}))
+            teller.tell(wire.Exec(old_tid=old_tid, comm=comm, unsure=self.rarely(), **{**head, "tid": leader[1]}))
         elif chance < 0.8:
             teller.pending.pop(thread, None)
             if not self.rarely():

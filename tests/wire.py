@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 ENTER, EXIT, NAME, FORK, EXEC, TASK_EXIT, COMM = range(1, 8)
-NARGS_MASK, HAS_AUX, HAS_PATHS, HAS_NAME, FROM_PROC = 0x07, 0x08, 0x10, 0x20, 0x40
+NARGS_MASK, HAS_AUX, HAS_PATHS, HAS_NAME, FROM_PROC, COPY_UNSURE = 0x07, 0x08, 0x10, 0x20, 0x40, 0x80
 MAX_SYSCALLS, MAX_ARGS, AUX_BYTES, COMM_BYTES, CWD_FD = 512, 6, 24, 16, -100
 
 PATH_ABSENT, PATH_OK, PATH_NULL, PATH_UNREADABLE, PATH_TRUNCATED = range(5)
@@ -212,8 +212,11 @@ class Fork(Record):
     child_tid: int
     clone_flags: int = 0
     comm: bytes = b""
+    unsure: bool = False
 
-    type_and_flags = (FORK, 0)
+    @property
+    def type_and_flags(self) -> tuple[int, int]:
+        return FORK, COPY_UNSURE if self.unsure else 0
 
     def body(self) -> bytes:
         return _FORK.pack(self.child_tgid, self.child_tid, self.clone_flags, self.comm)
@@ -223,8 +226,11 @@ class Fork(Record):
 class Exec(Record):
     old_tid: int
     comm: bytes = b""
+    unsure: bool = False
 
-    type_and_flags = (EXEC, 0)
+    @property
+    def type_and_flags(self) -> tuple[int, int]:
+        return EXEC, COPY_UNSURE if self.unsure else 0
 
     def body(self) -> bytes:
         return _EXEC.pack(self.old_tid, 0, self.comm)
@@ -347,7 +353,7 @@ def _decode_exit(cursor: _Cursor, flags: int, **head: int) -> Exit:
 
 
 def _decode_other(cursor: _Cursor, kind: int, flags: int, head: dict[str, int]) -> AnyRecord:
-    from_proc = bool(flags & FROM_PROC)
+    from_proc, unsure = bool(flags & FROM_PROC), bool(flags & COPY_UNSURE)
     if kind == NAME:
         fd, _ = cursor.unpack(_NAME_BODY)
         name = cursor.name(flags)
@@ -356,10 +362,11 @@ def _decode_other(cursor: _Cursor, kind: int, flags: int, head: dict[str, int]) 
         return Name(fd=fd, name=name, from_proc=from_proc, **head)
     if kind == FORK:
         tgid, tid, clone_flags = cursor.unpack(struct.Struct("=IIQ"))
-        return Fork(child_tgid=tgid, child_tid=tid, clone_flags=clone_flags, comm=cursor.comm(), **head)
+        comm = cursor.comm()
+        return Fork(child_tgid=tgid, child_tid=tid, clone_flags=clone_flags, comm=comm, unsure=unsure, **head)
     if kind == EXEC:
         old_tid, _ = cursor.unpack(struct.Struct("=II"))
-        return Exec(old_tid=old_tid, comm=cursor.comm(), **head)
+        return Exec(old_tid=old_tid, comm=cursor.comm(), unsure=unsure, **head)
     if kind == TASK_EXIT:
         group_dead, _ = cursor.unpack(_TASK_EXIT)
         return TaskExit(group_dead=bool(group_dead), **head)

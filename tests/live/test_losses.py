@@ -87,6 +87,20 @@ class TestLedger:
             assert again.loss == live.loss
 
 
+def test_what_is_left_around_lost_records_is_right(programs: Path, cli: Cli, work: Path) -> None:
+    """Names are lost with the calls that they were sent for, and no call is completed by another one's end."""
+    options = ("--buffer-size", "64K", "-e", "faccessat,faccessat2,pread64,dup2,close")
+    cli("record", "-o", "a.parquet", *options, "--", programs / "lost_names")
+    with tracer.open(work / "a.parquet") as opened:
+        assert opened.loss["ring_full"] > 1000
+        calls = opened.sql("SELECT DISTINCT syscall, fd, ret, file FROM calls").to_pylist()
+    found = {(call["ret"], call["file"]) for call in calls if call["fd"] == 40 and call["syscall"] == "pread64"}
+    assert found == {(10, f"{work}/10"), (20, f"{work}/20"), (-9, None)}
+    found = {(call["ret"], call["file"]) for call in calls if call["syscall"].startswith("faccessat")}
+    with_p, without_p = ("/".join([str(work), *[letter * 199] * 10, "p"]) for letter in "ab")
+    assert found == {(0, with_p), (-2, without_p)}
+
+
 def test_a_recording_of_a_part_has_the_losses_of_that_part(counted: Counted, work: Path) -> None:
     def too_much() -> None:
         counted.make(TOO_MANY)

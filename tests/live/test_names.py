@@ -69,6 +69,34 @@ def test_what_was_there_before_the_trace(option: str, kind: str, programs: Path,
     assert found == [f"{work}/first", f"{work}/second", f"{work}/third", None]
 
 
+def test_counts_of_users_that_are_even_by_chance(programs: Path, run, start: Start, work: Path) -> None:
+    """As many users of the table as threads, but one of them is another process."""
+    process = run(programs / "even_counts")
+    assert process.stdout.readline() == b"ready\n"
+    tracer = attached(start, "-p", str(process.pid))
+    go_on(process)
+    assert tracer.wait(timeout=60) == 0
+    assert names(work / "out.parquet", "pwrite64") == [f"{work}/first", f"{work}/second"]
+
+
+def test_a_fork_while_a_thread_changes_the_table(programs: Path, cli: Cli, work: Path) -> None:
+    """What pread returned tells which file it was: none where the number was closed in the child's copy."""
+    cli("record", "-o", "out.parquet", "-e", "pread64,open,openat,dup2,close", "--", programs / "forks_meanwhile")
+    rows = pq.read_table(work / "out.parquet", filters=[("syscall", "=", "pread64"), ("fd", "=", 50)]).to_pylist()
+    children = {row["pid"] for row in rows} - {rows[0]["pid"]}
+    assert len(children) > 50
+    assert {row["ret"] for row in rows} == {10, 20, 30, -9}
+    assert [row for row in rows if row["file"] != (None if row["ret"] < 0 else f"{work}/{row['ret']}")] == []
+
+
+def test_directories_of_threads_that_share_none(programs: Path, cli: Cli, work: Path) -> None:
+    """Both have a table and a working directory of their own; each thread is called like its directory."""
+    cli("record", "-o", "out.parquet", "-e", "access,faccessat", "--", programs / "private_directories")
+    rows = pq.read_table(work / "out.parquet", filters=[("comm", "in", ["A", "B"])]).to_pylist()
+    assert {(row["comm"], row["file"]) for row in rows} == {(name, f"{work}/{name}/p") for name in "AB"}
+    assert len(rows) == 40_000
+
+
 @pytest.mark.parametrize("option", ["-p", "-a"])
 def test_threads_are_called_what_they_were_at_the_call(
     option: str, programs: Path, run, start: Start, cli: Cli, work: Path

@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
+from tracer._fast.events cimport event_header, fork_body
 from tracer._fast.intmap cimport IntMap
 from tracer._fast.text cimport Text, TextPool
 
@@ -63,8 +64,8 @@ cdef class FdCache:
     cdef Process *find_process(self, uint32_t tgid) noexcept nogil
     cdef Process *look_up(self, uint32_t tgid) noexcept nogil
     cdef void drop_process(self, uint32_t tgid) noexcept nogil
-    cdef void fork_process(self, uint32_t creator, uint32_t child, bint share_table, uint64_t now_ns) noexcept nogil
-    cdef void exec_process(self, Process *process) noexcept nogil
+    cdef void fork_process(self, const event_header *header, const fork_body *body) noexcept nogil
+    cdef void exec_process(self, Process *process, bint unsure) noexcept nogil
     cdef void unshare_table(self, Process *process) noexcept nogil
     cdef bint has_room(self, const Text *name) noexcept nogil
     cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,

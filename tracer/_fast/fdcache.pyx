@@ -5,11 +5,13 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
+from tracer._fast.events cimport TRACER_COPY_UNSURE, event_header, fork_body
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
 from tracer._fast.text cimport Text, TextPool, close_pool, drop, new_text, replace, share
 
 
 cdef enum:
+    CLONE_FILES = 0x400  # include/uapi/linux/sched.h
     MAX_FD = 1 << 20  # the kernel's own default ceiling (fs.nr_open)
     MAX_PROCESSES = 32768
     MAX_TABLE_BYTES = 192 << 20  # over all tables
@@ -119,34 +121,38 @@ cdef class FdCache:
             else:
                 slot += 1
 
-    cdef void fork_process(self, uint32_t creator, uint32_t child, bint share_table, uint64_t now_ns) noexcept nogil:
-        """A new process with its creator's directory and a copy of its table (or the same one)."""
+    cdef void fork_process(self, const event_header *header, const fork_body *body) noexcept nogil:
+        """A new process with its creator's directory and a copy of its table (or the same one): nothing of what it
+        copied if that is unsure."""
+        cdef bint unsure = header.flags & TRACER_COPY_UNSURE
         cdef Process *parent
         cdef Process *process
-        cdef Table *table
-        self.drop_process(child)
-        process = self.get_process(child, now_ns)
-        parent = self.find_process(creator)
-        if process == NULL or parent == NULL or creator == child:
+        cdef Table *table = NULL
+        self.drop_process(body.child_tgid)
+        process = self.get_process(body.child_tgid, header.time_ns)
+        parent = self.find_process(header.tgid)
+        if process == NULL or parent == NULL:
             return
-        replace(&process.cwd, share(parent.cwd))
-        if share_table:
+        if not unsure:
+            replace(&process.cwd, share(parent.cwd))
+        if body.clone_flags & CLONE_FILES:
             table = parent.table
             table.refs += 1
-        else:
+        elif not unsure:
             table = self.copy_table(parent.table)
         if table != NULL:
             self.release_table(process.table)
             process.table = table
 
-    cdef void exec_process(self, Process *process) noexcept nogil:
+    cdef void exec_process(self, Process *process, bint unsure) noexcept nogil:
+        """The process has a table of its own from now on, without what exec closed; nothing in it if that is unsure."""
         cdef uint32_t fd
         cdef Entry *found
         self.unshare_table(process)
         process.brk_known = False
         for fd in range(process.table.chunk_count * CHUNK_ENTRIES):
             found = self.entry(process, fd)
-            if found != NULL and found.cloexec != CLOEXEC_UNSET:
+            if found != NULL and (unsure or found.cloexec != CLOEXEC_UNSET):
                 replace(&found.name, NULL)
 
     # ---- tables ----

@@ -8,10 +8,10 @@ from libc.string cimport memcpy, memset
 from tracer._fast.calls cimport Call, clear_call, is_errno
 from tracer._fast.effects cimport apply_effect, move_break
 from tracer._fast.events cimport (
-    TRACER_COMM, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_ENTER, TRACER_EXEC, TRACER_EXIT, TRACER_FORK,
-    TRACER_MAX_SYSCALLS, TRACER_NAME, TRACER_QUANTITY_BRK, TRACER_RULE_KNOWN, TRACER_RULE_NEVER_RETURNS,
-    TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body, event_header, exec_body, exit_body, fork_body, syscall_rule,
-    task_exit_body,
+    TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_ENTER, TRACER_EXEC, TRACER_EXIT,
+    TRACER_FORK, TRACER_MAX_SYSCALLS, TRACER_NAME, TRACER_QUANTITY_BRK, TRACER_RULE_KNOWN,
+    TRACER_RULE_NEVER_RETURNS, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body, event_header, exec_body, exit_body,
+    fork_body, syscall_rule, task_exit_body,
 )
 from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
@@ -27,7 +27,6 @@ cdef extern from "string.h" nogil:
 cdef enum:
     MAX_THREADS = 65536
     CALL_READY = 1
-    CLONE_FILES = 0x400  # include/uapi/linux/sched.h
 
 
 @cython.final
@@ -196,8 +195,7 @@ cdef class Pairer:
         cdef Thread *thread
         self.drop_thread(body.child_tid)
         if body.child_tgid != header.tgid:
-            self.fd_cache.fork_process(header.tgid, body.child_tgid, (body.clone_flags & CLONE_FILES) != 0,
-                                       header.time_ns)
+            self.fd_cache.fork_process(header, body)
         thread = self.new_thread(body.child_tid, body.child_tgid, header.time_ns)
         if thread != NULL:
             set_comm(self.fd_cache.texts, thread, body.comm)
@@ -215,7 +213,7 @@ cdef class Pairer:
         set_comm(self.fd_cache.texts, thread, body.comm)
         process = self.fd_cache.get_process(header.tgid, header.time_ns)
         if process != NULL:
-            self.fd_cache.exec_process(process)
+            self.fd_cache.exec_process(process, header.flags & TRACER_COPY_UNSURE)
 
     cdef void on_task_exit(self, const event_header *header, const task_exit_body *body) noexcept nogil:
         self.drop_thread(header.tid)

@@ -50,6 +50,8 @@ IDENTITY_FIELDS: dict[str, tuple[str, str]] = {
     "OFF_SIGNAL_NR_THREADS": ("signal_struct", "nr_threads"),
     "OFF_FILES_COUNT": ("files_struct", "count"),
     "OFF_FS_USERS": ("fs_struct", "users"),
+    "OFF_SIGNAL_THREAD_HEAD": ("signal_struct", "thread_head"),
+    "OFF_TASK_THREAD_NODE": ("task_struct", "thread_node"),
     "OFF_DENTRY_HASH_LEN": ("dentry", "d_name.hash_len"),
 }
 """What is needed besides to notice that a descriptor means another file without a call that says so."""
