@@ -31,7 +31,7 @@ from tracer.errors import DamagedFileError
 from tracer.losses import (
     MOST_WINDOWS,
     UNDRAINED,
-    Entry,
+    Balance,
     Ledger,
     Losses,
     LossWatch,
@@ -100,8 +100,8 @@ class Session(Protocol):
     def losses(self) -> Losses:
         """What is missing so far, by cause."""
 
-    def loss_entries(self) -> list[Entry]:
-        """The same in detail: by processor and time."""
+    def balance(self) -> Balance:
+        """The same with its detail: by processor and time. For any thread."""
 
 
 def new_engine(
@@ -281,7 +281,8 @@ class LiveSession:
         yield from self._take()
         self._losses.look(self._ring.pending_bytes())
         if self.raw is not None:
-            self.raw.close({"loss": self.losses(), "losses": dumped(self.loss_entries())})
+            totals, entries = self.balance()
+            self.raw.close({"loss": totals, "losses": dumped(entries)})
 
     def _handle(self, records: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> Iterator[Columns]:
         used = 0
@@ -313,9 +314,9 @@ class LiveSession:
         """What is missing so far, by cause: as looked at a tenth of a second ago, or at the end."""
         return self._losses.losses
 
-    def loss_entries(self) -> list[Entry]:
-        """The same in detail: by processor and time."""
-        return self._losses.ledger.entries()
+    def balance(self) -> Balance:
+        """The same with its detail: by processor and time. For any thread."""
+        return self._losses.ledger.balance()
 
     def start_ledger(self) -> Ledger:
         """Keep apart what is lost from now on. On the tracing thread, or after the end."""
@@ -381,9 +382,10 @@ class ReplaySession:
         kernel: Losses = {cause: known(saved.get(cause)) for cause in causes}
         return kernel | self._engine.counters()
 
-    def loss_entries(self) -> list[Entry]:
-        """As the recorder kept them; without a window what it did not keep."""
-        return entries_for(self.losses(), read_entries(self._reader.end.get("losses")))
+    def balance(self) -> Balance:
+        """With the windows that the recorder kept; without one what it did not keep."""
+        totals = self.losses()
+        return Balance(totals, entries_for(totals, read_entries(self._reader.end.get("losses"))))
 
 
 FACTS = ("version", "host", "boot_id", "session", "started_at", "clock", "command", "selection", "mode")
