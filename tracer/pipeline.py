@@ -134,7 +134,8 @@ class Watch:
         """Until the session is over and the view has seen all of it.
 
         A recording that runs then waits for `stop_recording`, which completes it. One that fails (disk full, say) ends
-        by itself; `stop_recording` tells why. Raises what the session raises; nothing is left of a recording then.
+        by itself; `stop_recording` tells why. Raises what the session raises; of a recording, what `tracer-cli recover`
+        needs is left then.
         """
         try:
             with self._fanout:
@@ -146,18 +147,20 @@ class Watch:
             raise
 
     def start_recording(self, path: Path, *, force: bool = False) -> None:
-        """Record what is handled from now on; rows are numbered from 0 again.
+        """Record what is handled from now on; rows are numbered from 0 again. What was handed out is made safe once a
+        second.
 
         Raises OutputError if the file can't be made, RuntimeError if a recording runs already.
         """
-        recorder = ParquetRecorder(path, force=force)
+        recorder = ParquetRecorder(path, force=force, durable_s=DURABLE_S)
         self.session.at_boundary(lambda: self._begin(recorder))
 
     def _begin(self, recorder: ParquetRecorder) -> None:
         self._fanout.start(recorder)
         self._recorder = recorder
         self._started_s = time.monotonic()
-        self._ledger = self.session.start_ledger()
+        self._ledger = ledger = self.session.start_ledger()
+        recorder.describe(lambda: footer(self._facts, ledger.balance()))
 
     def stop_recording(self) -> Outcome:
         """Complete the recording: every row that was handled since its start is in it.

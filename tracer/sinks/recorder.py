@@ -135,14 +135,18 @@ class ParquetRecorder:
 
         With `keep`, what is or can be made safe stays for `tracer-cli recover`: its name is returned.
         """
+        given_up = OutputError(f"the recording {self.path} was given up")
         if keep:
             self._finish()
             self._attempt(lambda: self._output.sync(self._footer))
         elif self._failure is None:
-            self._failure = OutputError(f"the recording {self.path} was given up")
+            self._failure = given_up
         self._finish()
-        self._failure = self._failure or OutputError(f"the recording {self.path} was given up")
-        return self._output.abort(keep=keep)
+        kept = self._output.abort(keep=keep)
+        if self._failure is None:
+            given_up.hint = recovery_hint(kept) if kept is not None else None
+            self._failure = given_up
+        return kept
 
     def _start_thread(self) -> queue.Queue[Waiting]:
         waiting: queue.Queue[Waiting] = queue.Queue(QUEUED_BATCHES)
