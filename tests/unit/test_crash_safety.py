@@ -298,6 +298,8 @@ class TestPowerLoss:
         assert left.tail.stat().st_size > 0
         assert recover(left).rows == 40
         assert rows_in(scene.path) == list(range(40))
+        with recording.open(scene.path) as opened:
+            assert opened.loss["ring_full"] == 10, "as the newer footer says, not as the tail did"
 
 
 class TestRecover:
@@ -469,6 +471,7 @@ class TestVerb:
             "tail_rows": 0,
             "unused_bytes": 0,
             "is_complete": False,
+            "is_cleared": False,
         }
         assert left.main.exists()
 
