@@ -191,7 +191,7 @@ def test_a_folder_that_was_removed_under_us(tmp_path):
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
-    with pytest.raises(OutputError, match="No such file or directory") as caught:
+    with pytest.raises(OutputError, match="was removed meanwhile") as caught:
         recorder.close(FOOTER)
     assert "recover" not in (caught.value.hint or "")  # there is nothing to recover, and nobody is told so
     recorder.abort()

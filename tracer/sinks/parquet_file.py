@@ -57,6 +57,7 @@ class ParquetFile:
 
     def sync(self, footer: Footer) -> None:
         """Make all rows so far outlive a crash of the machine."""
+        self.file.check()
         if self._writer.is_dirty:
             self._writer.checkpoint(footer())
             self.file.sync()
