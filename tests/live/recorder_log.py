@@ -41,7 +41,8 @@ class LoggingRecorder:
             rows = recorder.rows
             self.say("sync", rows=rows)
             self._sync(recorder, every_s)
-            self.say("synced", rows=rows)
+            if recorder._failure is None:
+                self.say("synced", rows=rows)
 
         ParquetRecorder._put, ParquetRecorder._sync = put, sync
 

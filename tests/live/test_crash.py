@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,16 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Cli, Counted, Start, until
+from writer_log import LOGGED, WriterLog
 
 import tracer
 
 LOOP = "while :; do read x < /etc/passwd; {pause}; done"
 """Calls without an end, fast or one each tenth of a second."""
-
-LOGGED = [sys.executable, str(Path(__file__).with_name("recorder_log.py"))]
-
-AT_MOST_NS = 2_000_000_000
-"""Half a second until rows are handed out, one until they are made safe, and half a one for the processor to be had."""
 
 
 def temporaries(work: Path, suffix: str) -> list[Path]:
@@ -46,42 +40,6 @@ def kill_all(tracer: subprocess.Popen[bytes]) -> int:
     return now
 
 
-class WriterLog:
-    """What the writer's thread of a recorder that was killed has done, and what that allows to be lost."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def lines(self) -> list[dict[str, int]]:
-        """What it says by now; a line that is not whole yet left out."""
-        text = self._path.read_text() if self._path.exists() else ""
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-    def safe_rows(self) -> int:
-        """Rows that a sync has made safe; more of them may be there than that."""
-        return max((line["rows"] for line in self.lines() if line["what"] == "synced"), default=0)
-
-    def allowed_ns(self, killed_ns: int) -> int:
-        """How old the newest row that is there may be: what a quiet machine takes, how far behind the calls the writer
-        was (what waits in the kernel's ring is lost, too), and what the disk took to sync."""
-        writes = [line for line in self.lines() if line["what"] == "write"]
-        behind_ns = writes[-1]["at_ns"] - writes[-1]["newest_ns"]
-        return AT_MOST_NS + behind_ns + self._syncing_ns(killed_ns)
-
-    def _syncing_ns(self, killed_ns: int) -> int:
-        """The time of the last sync that was done, and of one that was under way."""
-        syncs = [line["at_ns"] for line in self.lines() if line["what"] in {"sync", "synced"}]
-        if len(syncs) % 2:
-            syncs.append(killed_ns)
-        began, ended = syncs[::2], syncs[1::2]
-        return sum(end - begin for begin, end in list(zip(began, ended, strict=True))[-2:])
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> WriterLog:
-    return WriterLog(tmp_path / "log")
-
-
 def check(table: pa.Table, log: WriterLog, killed_ns: int) -> None:
     """All rows that were made safe are there, once, and none that is missing is older than it may be."""
     assert table.column("seq").to_pylist() == list(range(table.num_rows))
@@ -95,7 +53,7 @@ def killed(tracer_cli: Path, tmp_path: Path, work: Path, log: WriterLog) -> Iter
     recorders: list[subprocess.Popen[bytes]] = []
 
     def run(seconds: float, pause: str, *options: str) -> int:
-        command = [*LOGGED, tmp_path / "log", "record", "-q", *options, "--", "sh", "-c", LOOP.format(pause=pause)]
+        command = [*LOGGED, log.path, "record", "-q", *options, "--", "sh", "-c", LOOP.format(pause=pause)]
         with (tmp_path / "messages").open("wb") as messages:
             recorders.append(subprocess.Popen(command, cwd=work, stdin=subprocess.DEVNULL, stderr=messages))
         until(log.safe_rows, "rows that are safe")
@@ -104,8 +62,8 @@ def killed(tracer_cli: Path, tmp_path: Path, work: Path, log: WriterLog) -> Iter
 
     yield run
     for recorder in recorders:
-        recorder.kill()
-        recorder.wait()
+        if recorder.poll() is None:
+            kill_all(recorder)
 
 
 @pytest.mark.parametrize("pause", [":", "sleep 0.1"])
@@ -172,7 +130,7 @@ def files_in(work: Path) -> dict[str, int]:
 
 
 def test_a_recording_of_the_dashboard(counted: Counted, log: WriterLog, tmp_path: Path, cli: Cli, work: Path) -> None:
-    command = [*LOGGED, tmp_path / "log", "watch", work / "a.parquet", str(counted.process.pid)]
+    command = [*LOGGED, log.path, "watch", work / "a.parquet", str(counted.process.pid)]
     with subprocess.Popen(command) as watching:
         try:
             until(lambda: temporaries(work, ".tmp"), "the recording")
