@@ -503,7 +503,7 @@ for columns in batches(10_000, pairs=int(sys.argv[2])):
 
 
 @pytest.mark.parametrize("pairs", [100, 30_000])
-def test_a_killed_process_loses_little(tmp_path, pairs):
+def test_a_killed_process_loses_nothing_that_was_written(tmp_path, pairs):
     code = KILLED.format(path=[str(Path(__file__).parent), *sys.path], footer=FOOTER)
     command = [sys.executable, "-c", code, str(tmp_path / "a.parquet"), str(pairs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -513,8 +513,9 @@ def test_a_killed_process_loses_little(tmp_path, pairs):
         process.send_signal(signal.SIGKILL)
     (left,) = leftovers_in(tmp_path)
     found = recover(left)
-    # 0.05 s and what was in the queue: some batches of those that were said to be written
-    assert found.rows >= 10 * pairs
+    assert found.rows >= written, (
+        "these batches are small: what was written is in the tail, or in a group that was synced"
+    )
     table = pq.read_table(tmp_path / "a.parquet")
     assert table.column("seq").to_pylist() == list(range(found.rows))
     assert names(tmp_path) == ["a.parquet"]
