@@ -255,13 +255,14 @@ class LiveSession:
         tracing = True
         patience = 100
         while True:
+            is_asked = self._boundary.is_asked_for  # before the ring is drained of what came until then
             drained = self._ring.drain(block)
             full_before = self._engine.builder.first_seq
             yield from self._handle(block[:drained])
             if self._engine.builder.first_seq != full_before:
                 flushed = time.monotonic()  # a full batch was handed out
             self._losses.look_if_due()
-            if self._boundary.is_asked_for:
+            if is_asked:
                 yield from self._take()
                 self._boundary.reach()
             if not tracing and drained == 0:
@@ -301,8 +302,8 @@ class LiveSession:
             yield columns
 
     def at_boundary(self, action: Callable[[], None]) -> None:
-        """Run `action` on the tracing thread when all rows that were drained so far have been handed out, and wait for
-        it. Raises what it raises. After the session's end it runs at once, here."""
+        """Run `action` on the tracing thread when the ring has been drained once more and all rows so far have been
+        handed out, and wait for it. Raises what it raises. After the session's end it runs at once, here."""
         self._boundary.ask(action)
 
     @property
