@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import Cli, Counted, Start, until
@@ -42,9 +43,9 @@ def kill_all(tracer: subprocess.Popen[bytes]) -> int:
 
 def check(table: pa.Table, log: WriterLog, killed_ns: int) -> None:
     """All rows that were made safe are there, once, and none that is missing is older than it may be."""
-    assert table.column("seq").to_pylist() == list(range(table.num_rows))
+    assert table.column("seq").equals(pa.chunked_array([range(table.num_rows)], pa.int64()))
     assert table.num_rows >= log.safe_rows() > 0
-    assert killed_ns - max(table.column("time_ns").to_pylist()) < log.allowed_ns(killed_ns)
+    assert killed_ns - pc.max(table.column("time_ns")).as_py() < log.allowed_ns(killed_ns)
 
 
 @pytest.fixture
@@ -78,8 +79,7 @@ def test_a_kill_costs_what_was_not_safe_yet(
     assert [path.name for path in work.iterdir()] == ["a.parquet"]
     table = pq.read_table(work / "a.parquet")
     check(table, log, killed_ns)
-    assert "/etc/passwd" in table.column("file").to_pylist()
-    cli("summary", "a.parquet")
+    assert "/etc/passwd" in table.column("file").unique().to_pylist()
 
 
 class TestParts:
