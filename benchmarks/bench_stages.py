@@ -22,7 +22,7 @@ from tracer.batch import record_batch
 from tracer.capture.generator import Block, blocks, pieces
 from tracer.live.statistics import LiveStatistics
 from tracer.live.view import FLAME_ORDER
-from tracer.sinks.recorder import ParquetRecorder
+from tracer.sinks.recorder import DURABLE_S, ParquetRecorder
 from tracer.syscalls import ByteClass, calls_moving
 
 CALLS = 10_000
@@ -147,7 +147,9 @@ class Snapshotting(OnColumns):
 class Starting:
     """A recorder's start; it is given up outside of the timer."""
 
-    covers = "ParquetRecorder made: temporary file, Arrow's writer; a thread begins with the second batch"
+    covers = (
+        "ParquetRecorder made, as by record and Watch: temporary file, Arrow's writer; a thread begins with a batch"
+    )
     pairs = 1
 
     def __init__(self, folder: Path) -> None:
@@ -157,7 +159,7 @@ class Starting:
         pass
 
     def run(self) -> None:
-        self.recorder = ParquetRecorder(self.path, force=True)
+        self.recorder = ParquetRecorder(self.path, force=True, durable_s=DURABLE_S)
 
     def finish(self) -> None:
         self.recorder.abort()

@@ -6,8 +6,9 @@ Counters only grow; they are looked at several times a second, and a `Ledger` ke
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -46,6 +47,13 @@ class Entry(NamedTuple):
     lost: int | None
 
 
+class Balance(NamedTuple):
+    """What is missing at one moment: the sum of each cause, and the entries that add up to it."""
+
+    totals: Losses
+    entries: list[Entry]
+
+
 def lacks_calls(losses: Losses | None) -> bool:
     """Whether calls may be missing, so that a count of them is a least one."""
     return losses is None or any(lost != 0 for cause, lost in losses.items() if cause not in NAMES_ONLY)
@@ -56,8 +64,7 @@ def is_complete(losses: Losses | None) -> bool:
     return losses is not None and all(lost == 0 for lost in losses.values())
 
 
-@dataclass(slots=True)
-class _Window:
+class _Window(NamedTuple):
     from_ns: int
     to_ns: int
     lost: int
@@ -83,7 +90,8 @@ class Ledger:
     """In which windows counters grew since `start_ns`, when they stood at `base` (0 where it says nothing).
 
     Windows of a counter that touch are one. Of more than `most` windows those closest to each other are merged, so that
-    there are never more (but one for each counter, if those are more); the sums stay exact.
+    there are never more (but one for each counter, if those are more); the sums stay exact. One thread looks, any may
+    ask what was found.
     """
 
     def __init__(self, start_ns: int, base: Counters | None = None, *, most: int = MOST_WINDOWS) -> None:
@@ -91,6 +99,7 @@ class Ledger:
         self._base = base or {}
         self._most = most
         self._windows = 0
+        self._lock = threading.Lock()
         self._accounts: dict[Key, _Account] = {}
         self.look(self._base, start_ns, start_ns)
 
@@ -100,18 +109,21 @@ class Ledger:
         A counter that can't be read is unknown until it can be read again; what was lost meanwhile is found then.
         `oldest_ns`: when what they count may have begun, if that is before the look before.
         """
-        self._end_ns = max(self._end_ns, after_ns)
-        for key, count in counters.items():
-            account = self._accounts.get(key) or self._open(key)
-            account.is_unknown = count is None
-            if count is None:
-                continue
-            if account.begins_unknown:
-                account.counted = max(account.counted, count)
-            if count > account.counted:
-                from_ns = account.looked_ns if oldest_ns is None else min(account.looked_ns, oldest_ns)
-                self._add(account, _Window(from_ns, after_ns, count - account.counted))
-            account.counted, account.looked_ns = count, before_ns
+        with self._lock:
+            self._end_ns = max(self._end_ns, after_ns)
+            for key, count in counters.items():
+                self._take(self._accounts.get(key) or self._open(key), count, before_ns, after_ns, oldest_ns)
+
+    def _take(self, account: _Account, count: int | None, before_ns: int, after_ns: int, oldest_ns: int | None) -> None:
+        account.is_unknown = count is None
+        if count is None:
+            return
+        if account.begins_unknown:
+            account.counted = max(account.counted, count)
+        if count > account.counted:
+            from_ns = account.looked_ns if oldest_ns is None else min(account.looked_ns, oldest_ns)
+            self._add(account, _Window(from_ns, after_ns, count - account.counted))
+        account.counted, account.looked_ns = count, before_ns
 
     def _open(self, key: Key) -> _Account:
         count = self._base.get(key, 0)
@@ -122,7 +134,7 @@ class Ledger:
     def _add(self, account: _Account, window: _Window) -> None:
         account.lost += window.lost
         while account.windows and window.from_ns <= account.windows[-1].to_ns:
-            _merge(window, account.windows.pop())
+            window = _merge(window, account.windows.pop())
             self._windows -= 1
         account.windows.append(window)
         self._windows += 1
@@ -141,30 +153,38 @@ class Ledger:
 
     def totals(self) -> Losses:
         """The sum of each cause over all processors; unknown if one of them is."""
+        with self._lock:
+            return self._totals()
+
+    def entries(self) -> list[Entry]:
+        """All windows by time, and one for each counter that is unknown now: since it was."""
+        return self.balance().entries
+
+    def balance(self) -> Balance:
+        """Both, of the same moment. Who looks is held up for as long as it takes to copy lists."""
+        with self._lock:
+            totals = self._totals()
+            accounts = [(key, [*account.windows, *self._unknown(account)]) for key, account in self._accounts.items()]
+        return Balance(totals, _sorted(Entry(*key, *window) for key, windows in accounts for window in windows))
+
+    def _totals(self) -> Losses:
         found: Losses = {}
         for (cause, _), account in self._accounts.items():
             found[cause] = _plus(found.get(cause, 0), account.total)
         return found
 
-    def entries(self) -> list[Entry]:
-        """All windows by time, and one for each counter that is unknown now: since it was."""
-        found = []
-        for key, account in self._accounts.items():
-            found += [Entry(*key, window.from_ns, window.to_ns, window.lost) for window in account.windows]
-            if account.total is None:
-                since_ns = self._start_ns if account.begins_unknown else account.looked_ns
-                found.append(Entry(*key, since_ns, max(since_ns, self._end_ns), None))
-        return _sorted(found)
+    def _unknown(self, account: _Account) -> Iterator[tuple[int, int, None]]:
+        if account.total is None:
+            since_ns = self._start_ns if account.begins_unknown else account.looked_ns
+            yield since_ns, max(since_ns, self._end_ns), None
 
 
 def _plus(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one + other
 
 
-def _merge(window: _Window, other: _Window) -> None:
-    window.from_ns = min(window.from_ns, other.from_ns)
-    window.to_ns = max(window.to_ns, other.to_ns)
-    window.lost += other.lost
+def _merge(window: _Window, other: _Window) -> _Window:
+    return _Window(min(window.from_ns, other.from_ns), max(window.to_ns, other.to_ns), window.lost + other.lost)
 
 
 def _gaps(windows: list[_Window]) -> list[int]:
@@ -175,7 +195,7 @@ def _merged(windows: list[_Window], widest_gap_ns: int) -> list[_Window]:
     kept = windows[:1]
     for window in windows[1:]:
         if window.from_ns - kept[-1].to_ns <= widest_gap_ns:
-            _merge(kept[-1], window)
+            kept[-1] = _merge(kept[-1], window)
         else:
             kept.append(window)
     return kept
@@ -183,14 +203,14 @@ def _merged(windows: list[_Window], widest_gap_ns: int) -> list[_Window]:
 
 def _sorted(entries: Iterable[Entry]) -> list[Entry]:
     """By time, those without one first."""
-    return sorted(entries, key=lambda entry: tuple((value is not None, value or 0) for value in entry[2:4]))
+    return sorted(entries, key=lambda entry: [-1 if value is None else value for value in entry[2:4]])
 
 
 class LossWatch:
     """Looks at the counters of a session that runs, and keeps its ledger, and those of parts of it.
 
     `kernel` reads the counters of the kernel's side, `engine` those of pairing. For one thread at a time, but for
-    `losses`.
+    `losses` and what ledgers tell.
     """
 
     def __init__(

@@ -1,52 +1,29 @@
-"""The only module that knows all stages: wires them, runs them, stops them, sums the loss counters."""
+"""Wires sessions to what becomes of their rows: recordings, a view beside them, record batches."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
-import shlex
-import socket
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-from typing import Protocol, Self
 
-import numpy as np
 import pyarrow as pa
 
-from tracer import schema, selection, syscalls
-from tracer._fast import Columns, Engine
-from tracer._fast.ring import Ring
+from tracer import schema, selection
 from tracer.batch import record_batch
-from tracer.capture.kernel import DEFAULT_RING_BYTES, LOSS_CAUSES, Filter, Identity, KernelSource, cgroup_key, ring_size
+from tracer.capture.kernel import DEFAULT_RING_BYTES, Filter, Identity, cgroup_key, ring_size
 from tracer.capture.privileges import Capability, needed_afterwards
 from tracer.capture.privileges import check as check_privileges
 from tracer.capture.privileges import drop as drop_privileges
-from tracer.capture.raw import RawReader
 from tracer.capture.target import FORWARDED, Command, Machine, Processes, Target, User, process_of
-from tracer.errors import DamagedFileError, OutputError, TracerError
+from tracer.errors import OutputError, TracerError
 from tracer.live.fanout import Fanout
 from tracer.live.view import LiveView
-from tracer.losses import (
-    MOST_WINDOWS,
-    UNDRAINED,
-    Entry,
-    Ledger,
-    Losses,
-    LossWatch,
-    dumped,
-    entries_for,
-    known,
-    read_entries,
-)
+from tracer.losses import Balance, Entry, Ledger, Losses, dumped
+from tracer.session import BATCH_ROWS, BLOCK_BYTES, Clock, LiveSession, ReplaySession, Session, new_engine
 from tracer.sinks.opening import is_folder, open_recorder
 from tracer.sinks.parts import Rotation
 from tracer.sinks.raw import RawWriter
@@ -54,11 +31,14 @@ from tracer.sinks.recorder import DURABLE_S, ParquetRecorder, recovery_hint
 
 __all__ = [
     # what those who record need of the stages, so that they need know no stage
+    "BATCH_ROWS",
+    "BLOCK_BYTES",
     "DEFAULT_RING_BYTES",
     "DURABLE_S",
     "FLUSH_S",
     "FORWARDED",
     "Capability",
+    "Clock",
     "Command",
     "Filter",
     "Identity",
@@ -79,6 +59,7 @@ __all__ = [
     "drop_privileges",
     "is_folder",
     "needed_afterwards",
+    "new_engine",
     "open_recorder",
     "process_of",
     "record",
@@ -86,382 +67,16 @@ __all__ = [
     "trace",
 ]
 
-BATCH_ROWS = 1 << 17
-BLOCK_BYTES = 8 << 20
-
-POLL_S = 0.001
-"""How long the ring may fill between two looks. Looking sooner costs the traced program more than it saves us:
-reading what another core has just written slows that core's next record (dd bs=1: 1.8 s without the pause, 1.55 s
-with it)."""
-
 FLUSH_S = 0.5
 """How long rows of a recording may wait for their batch to be full: what has not been handed out dies with us."""
 
 LEAVE_S = 2.0
 """How long a command whose trace was left early may take to end by itself."""
 
-BUSY_BYTES = 1 << 20
-"""A look that found more than this is followed by the next one at once."""
 
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Boot clock and wall clock, read together: what turns `time_ns` into `time`."""
-
-    boot_ns: int
-    wall_ns: int
-
-    @classmethod
-    def now(cls) -> Self:
-        """The closest of a few pairs of readings."""
-        readings = []
-        for _ in range(5):
-            before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            wall = time.time_ns()
-            after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            readings.append((after - before, (before + after) // 2, wall))
-        _, boot_ns, wall_ns = min(readings)
-        return cls(boot_ns, wall_ns)
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The pair that a raw stream's head holds. Raises ValueError, KeyError or TypeError if it holds none."""
-        pair = json.loads(text)
-        clock = cls(pair["boot_ns"], pair["wall_ns"])
-        if not all(type(reading) is int and 0 <= reading < 1 << 63 for reading in (clock.boot_ns, clock.wall_ns)):
-            raise ValueError("no clock")
-        return clock
-
-    @property
-    def wall_offset_ns(self) -> int:
-        """Wall clock minus boot clock."""
-        return self.wall_ns - self.boot_ns
-
-
-class Session(Protocol):
-    """A source of column batches, live or replayed."""
-
-    clock: Clock
-    facts: dict[str, str]
-
-    def columns(self) -> Iterator[Columns]:
-        """Batches until the end. The taker calls `release` on each when it is done with it."""
-
-    def losses(self) -> Losses:
-        """What is missing so far, by cause."""
-
-    def loss_entries(self) -> list[Entry]:
-        """The same in detail: by processor and time."""
-
-
-def new_engine(
-    machine: str,
-    wanted: frozenset[str],
-    *,
-    clock: Clock,
-    failed_only: bool,
-    ask_proc: bool,
-    keep_stream: bool,
-    kernel_names: bool = False,
-) -> Engine:
-    """An engine for a machine's syscall numbers."""
-    return Engine(
-        syscalls.rules(machine, wanted),
-        syscalls.names(machine),
-        syscalls.FAMILIES,
-        capacity_rows=BATCH_ROWS,
-        wall_offset_ns=clock.wall_offset_ns,
-        ask_proc=ask_proc,
-        kernel_names=kernel_names,
-        failed_only=failed_only,
-        keep_stream=keep_stream,
-    )
-
-
-class Boundary:
-    """Where other threads get something done between two batches of a session."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._asked: list[tuple[Callable[[], None], Future[None]]] = []
-        self._is_closed = False
-
-    @property
-    def is_asked_for(self) -> bool:
-        """Whether somebody waits."""
-        return bool(self._asked)
-
-    def ask(self, action: Callable[[], None]) -> None:
-        """Wait until `action` has run. Raises what it raises."""
-        done: Future[None] = Future()
-        with self._lock:
-            self._asked.append((action, done))
-            if self._is_closed:
-                self._run_all()
-        done.result()
-
-    def reach(self) -> None:
-        """Run what was asked for."""
-        with self._lock:
-            self._run_all()
-
-    def close(self) -> None:
-        """Run what was asked for; from now on everything runs at once."""
-        with self._lock:
-            self._is_closed = True
-            self._run_all()
-
-    def _run_all(self) -> None:
-        asked, self._asked = self._asked, []
-        for action, done in asked:
-            try:
-                action()
-            except BaseException as error:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
-
-
-class LiveSession:
-    """Traces a target from entering to leaving the context.
-
-    `wanted` names the syscalls that become rows. `raw` gets the stream as it came. `flush_s`: a batch is handed out
-    after that time even if it is not full (None: only full ones, and the last). `should_stop` is asked once a
-    millisecond. `on_attached` runs when nothing more has to be attached, right before the target starts: the place to
-    give up privileges.
-
-    Raises MachineError if the kernel can't be traced, CommandError if the command can't be run.
-    """
-
-    def __init__(
-        self,
-        target: Target,
-        wanted: frozenset[str],
-        filters: Filter,
-        *,
-        ring_bytes: int = DEFAULT_RING_BYTES,
-        raw: Callable[[Mapping[str, object]], RawWriter] | None = None,
-        flush_s: float | None = None,
-        should_stop: Callable[[], bool] = lambda: False,
-        on_attached: Callable[[], None] = lambda: None,
-    ) -> None:
-        check_privileges()
-        machine = platform.machine()
-        self.target = target
-        self.clock = Clock.now()
-        self._should_stop = should_stop
-        self._on_attached = on_attached
-        self._flush_s = flush_s
-        self._engine = new_engine(
-            machine,
-            wanted,
-            clock=self.clock,
-            failed_only=filters.failed_only,
-            ask_proc=True,
-            kernel_names=True,
-            keep_stream=raw is not None,
-        )
-        self._source = KernelSource(syscalls.rules(machine, wanted), filters, ring_bytes)
-        self._ring = Ring(self._source.ring_fd, self._source.ring_bytes)
-        self._losses = LossWatch(self._source.counters, self._engine.counters, self.clock.boot_ns, most=MOST_WINDOWS)
-        self._boundary = Boundary()
-        self.facts = session_facts(self.clock, target, wanted)
-        self.raw = (
-            raw(
-                {
-                    "machine": machine,
-                    "table_version": syscalls.TABLE_VERSION,
-                    "failed_only": filters.failed_only,
-                    **self.facts,
-                }
-            )
-            if raw
-            else None
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._source.close()
-        if self.raw is not None:
-            self.raw.abort()
-
-    def columns(self) -> Iterator[Columns]:
-        """Start the target, and hand out batches until it is over."""
-        try:
-            yield from self._trace()
-        finally:
-            self._losses.end()
-            self._boundary.close()
-
-    def _trace(self) -> Iterator[Columns]:
-        self.target.prepare(self._source)
-        self._source.attach()
-        self._on_attached()
-        self.target.start()
-        block = np.empty(BLOCK_BYTES, np.uint8)
-        flushed = time.monotonic()
-        tracing = True
-        patience = 100
-        while True:
-            drained = self._ring.drain(block)
-            full_before = self._engine.builder.first_seq
-            yield from self._handle(block[:drained])
-            if self._engine.builder.first_seq != full_before:
-                flushed = time.monotonic()  # a full batch was handed out
-            self._losses.look_if_due()
-            if self._boundary.is_asked_for:
-                yield from self._take()
-                self._boundary.reach()
-            if not tracing and drained == 0:
-                # a record may be in the making on another core
-                if self._ring.pending_bytes() == 0 or patience == 0:
-                    break
-                patience -= 1
-                time.sleep(POLL_S)
-            if self._flush_s is not None and time.monotonic() - flushed > self._flush_s:
-                flushed = time.monotonic()
-                yield from self._take()
-            if drained < BUSY_BYTES and tracing:
-                time.sleep(POLL_S)
-            if tracing and (self.target.is_over() or self._should_stop()):
-                self._source.detach()
-                tracing = False
-        yield from self._take()
-        self._losses.look(self._ring.pending_bytes())
-        if self.raw is not None:
-            self.raw.close({"loss": self.losses(), "losses": dumped(self.loss_entries())})
-
-    def _handle(self, records: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> Iterator[Columns]:
-        used = 0
-        if len(records):
-            self._losses.handled(int(records[:8].view(np.uint64)[0]))  # a record begins with its time
-        while used < len(records):
-            used = self._engine.feed(records, used)
-            if used < len(records):
-                yield from self._take()
-        if self.raw is not None:
-            self.raw.write(self._engine.take_stream())
-
-    def _take(self) -> Iterator[Columns]:
-        columns = self._engine.take()
-        if columns is not None:
-            yield columns
-
-    def at_boundary(self, action: Callable[[], None]) -> None:
-        """Run `action` on the tracing thread when all rows that were drained so far have been handed out, and wait for
-        it. Raises what it raises. After the session's end it runs at once, here."""
-        self._boundary.ask(action)
-
-    @property
-    def rows(self) -> int:
-        """Rows so far, those that have not been handed out included."""
-        return self._engine.builder.first_seq + self._engine.builder.rows
-
-    def losses(self) -> Losses:
-        """What is missing so far, by cause: as looked at a tenth of a second ago, or at the end."""
-        return self._losses.losses
-
-    def loss_entries(self) -> list[Entry]:
-        """The same in detail: by processor and time."""
-        return self._losses.ledger.entries()
-
-    def start_ledger(self) -> Ledger:
-        """Keep apart what is lost from now on. On the tracing thread, or after the end."""
-        return self._losses.start()
-
-    def stop_ledger(self, ledger: Ledger) -> None:
-        """Up to now. On the tracing thread, or after the end."""
-        self._losses.stop(ledger)
-
-
-class ReplaySession:
-    """The rows of a saved raw stream. Never asks /proc. Use as a context manager.
-
-    Raises UsageError or DamagedFileError.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._reader = RawReader(path)
-        try:
-            head = self._reader.head
-            self.clock = Clock.parse(head["clock"])
-            self.facts = {key: str(head[key]) for key in FACTS}
-            self._engine = new_engine(
-                head["machine"],
-                frozenset(syscalls.by_name(name).name for name in self.facts["selection"].split(",")),
-                clock=self.clock,
-                failed_only=bool(head["failed_only"]),
-                ask_proc=False,
-                keep_stream=False,
-            )
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            self._reader.__exit__()
-            raise DamagedFileError(f"{path} is damaged: its head lacks something ({error})") from error
-        except BaseException:
-            self._reader.__exit__()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._reader.__exit__()
-
-    def columns(self) -> Iterator[Columns]:
-        """Batches until the end of the stream."""
-        for block in self._reader.blocks():
-            records = np.frombuffer(block, np.uint8)
-            used = 0
-            while used < len(records):
-                used = self._engine.feed(records, used)
-                columns = self._engine.take() if used < len(records) else None
-                if columns is not None:
-                    yield columns
-        columns = self._engine.take()
-        if columns is not None:
-            yield columns
-
-    def losses(self) -> Losses:
-        """What the recorder counted in the kernel, and what pairing counts now."""
-        saved = self._reader.end.get("loss")
-        saved = saved if isinstance(saved, dict) else {}
-        causes = (*LOSS_CAUSES, "program_skipped", UNDRAINED)
-        kernel: Losses = {cause: known(saved.get(cause)) for cause in causes}
-        return kernel | self._engine.counters()
-
-    def loss_entries(self) -> list[Entry]:
-        """As the recorder kept them; without a window what it did not keep."""
-        return entries_for(self.losses(), read_entries(self._reader.end.get("losses")))
-
-
-FACTS = ("version", "host", "boot_id", "session", "started_at", "clock", "command", "selection", "mode")
-"""Footer keys that are known when a session starts; see docs/schema.md."""
-
-
-def session_facts(clock: Clock, target: Target, wanted: frozenset[str]) -> dict[str, str]:
-    """What a recording says about itself, apart from its rows and losses."""
-    command = shlex.join(target.argv) if isinstance(target, Command) else target.name
-    return {
-        "version": metadata.version("tracer-toolkit"),
-        "host": socket.gethostname(),
-        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-        "session": uuid.uuid4().hex,
-        "started_at": datetime.fromtimestamp(clock.wall_ns / 1e9, UTC).isoformat(),
-        "clock": json.dumps({"boot_ns": clock.boot_ns, "wall_ns": clock.wall_ns}),
-        "command": os.fsencode(command).decode(errors="backslashreplace"),
-        "selection": ",".join(sorted(wanted)),
-        "mode": "headless",
-    }
-
-
-def footer(session: Session) -> dict[str, str]:
-    """The footer keys of a finished recording, without their `tracer.` prefix."""
-    return session.facts | {
-        "schema_version": str(schema.VERSION),
-        **loss_keys(session.losses(), session.loss_entries()),
-    }
+def footer(facts: Mapping[str, str], missing: Balance) -> dict[str, str]:
+    """The footer keys of a recording, without their `tracer.` prefix. With a full ledger it takes milliseconds."""
+    return {**facts, "schema_version": str(schema.VERSION), **loss_keys(*missing)}
 
 
 def loss_keys(losses: Losses, entries: list[Entry]) -> dict[str, str]:
@@ -486,13 +101,12 @@ def record(session: Session, recorder: ParquetRecorder) -> Outcome:
     """
     started = time.monotonic()
     rows = 0
+    recorder.describe(lambda: footer(session.facts, session.balance()))
     try:
         for columns in session.columns():
             rows += columns.rows
-            if recorder.wants_notes:
-                recorder.note(footer(session))
             recorder.write(columns)
-        size = recorder.close(footer(session))
+        size = recorder.close(footer(session.facts, session.balance()))
     except BaseException as error:
         kept = recorder.abort(keep=True)
         if kept is not None and isinstance(error, TracerError) and error.hint is None:
@@ -510,6 +124,7 @@ class Watch:
     def __init__(self, session: LiveSession, view: LiveView) -> None:
         self.session = session
         self.view = view
+        self._facts = session.facts | {"mode": "tui"}
         self._fanout = Fanout(view)
         self._recorder: ParquetRecorder | None = None
         self._started_s = 0.0
@@ -519,7 +134,8 @@ class Watch:
         """Until the session is over and the view has seen all of it.
 
         A recording that runs then waits for `stop_recording`, which completes it. One that fails (disk full, say) ends
-        by itself; `stop_recording` tells why. Raises what the session raises; nothing is left of a recording then.
+        by itself; `stop_recording` tells why. Raises what the session raises; of a recording, what `tracer-cli recover`
+        needs is left then.
         """
         try:
             with self._fanout:
@@ -531,18 +147,20 @@ class Watch:
             raise
 
     def start_recording(self, path: Path, *, force: bool = False) -> None:
-        """Record what is handled from now on; rows are numbered from 0 again.
+        """Record what is handled from now on; rows are numbered from 0 again. What was handed out is made safe once a
+        second.
 
         Raises OutputError if the file can't be made, RuntimeError if a recording runs already.
         """
-        recorder = ParquetRecorder(path, force=force)
+        recorder = ParquetRecorder(path, force=force, durable_s=DURABLE_S)
         self.session.at_boundary(lambda: self._begin(recorder))
 
     def _begin(self, recorder: ParquetRecorder) -> None:
         self._fanout.start(recorder)
         self._recorder = recorder
         self._started_s = time.monotonic()
-        self._ledger = self.session.start_ledger()
+        self._ledger = ledger = self.session.start_ledger()
+        recorder.describe(lambda: footer(self._facts, ledger.balance()))
 
     def stop_recording(self) -> Outcome:
         """Complete the recording: every row that was handled since its start is in it.
@@ -554,9 +172,9 @@ class Watch:
             raise RuntimeError("no recording runs")
         self._recorder = None
         self.session.at_boundary(lambda: self._pause(ledger))
-        lost = ledger.totals()
-        size = recorder.close(footer(self.session) | loss_keys(lost, ledger.entries()) | {"mode": "tui"})
-        return Outcome(recorder.rows, size, time.monotonic() - self._started_s, lost)
+        missing = ledger.balance()
+        size = recorder.close(footer(self._facts, missing))
+        return Outcome(recorder.rows, size, time.monotonic() - self._started_s, missing.totals)
 
     def _pause(self, ledger: Ledger) -> None:
         self._fanout.stop()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["tracer.capture.raw", "tracer.pipeline", "json"]):
+with atheris.instrument_imports(include=["tracer.capture.raw", "tracer.session", "json"]):
     from raw_inputs import look, stream_of
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from writer_log import WriterLog
 
 SOURCES = Path(__file__).parent.parent / "programs"
 SECONDS = 60
@@ -122,6 +123,12 @@ def start(tracer_cli: Path, work: Path) -> Iterator[Start]:
                 pipe.close()
 
 
+@pytest.fixture
+def log(tmp_path: Path) -> WriterLog:
+    """Of the recorder that is started as `LOGGED`, with this path."""
+    return WriterLog(tmp_path / "log")
+
+
 def until(holds: Callable[[], object], what: str) -> None:
     """Waits for something that must come, and fails if it does not."""
     end = time.monotonic() + SECONDS
@@ -148,18 +155,27 @@ def _text(path: Path) -> str:
 
 
 class Counted:
-    """The program that makes exactly as many getppid calls as it is told."""
+    """The program that makes exactly as many getppid calls as it is told; with threads, each of them does."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, threads: int = 0) -> None:
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen([programs / "counted"], stdin=pipe, stdout=pipe)
+        self.process = subprocess.Popen([programs / "counted", str(threads)], stdin=pipe, stdout=pipe)
+        self.threads = threads
         self.calls = 0
 
     def make(self, calls: int) -> None:
         """Make so many calls, and wait until they have been made."""
-        self.calls += calls
+        self.begin(calls)
+        self.wait()
+
+    def begin(self, calls: int) -> None:
+        """Have it make so many calls."""
+        self.calls += calls * max(1, self.threads)
         self.process.stdin.write(f"{calls}\n".encode())
         self.process.stdin.flush()
+
+    def wait(self) -> None:
+        """Until it has made what it was told."""
         assert self.process.stdout.readline() == b"done\n"
 
     def end(self) -> None:

@@ -7,63 +7,145 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from conftest import Cli, Start, until
+from conftest import Cli, Counted, Start, until
+from writer_log import LOGGED, WriterLog
+
+import tracer
 
 LOOP = "while :; do read x < /etc/passwd; {pause}; done"
 """Calls without an end, fast or one each tenth of a second."""
 
 
 def temporaries(work: Path, suffix: str) -> list[Path]:
-    return [path for path in work.iterdir() if path.name.startswith(".a.parquet.") and path.suffix == suffix]
+    return [path for path in work.rglob(f".*{suffix}") if ".parquet." in path.name]
+
+
+def boot_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def kill_all(tracer: subprocess.Popen[bytes]) -> int:
     """The recorder by SIGKILL, then the command that it has left alone; when that was, on the boot clock."""
     (command,) = map(int, Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split())
-    now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    now = boot_ns()
     tracer.kill()
     tracer.wait(timeout=30)
     os.kill(command, signal.SIGKILL)
     return now
 
 
-@pytest.mark.parametrize("seconds", [0.3, 2.6])
+def check(table: pa.Table, log: WriterLog, killed_ns: int) -> None:
+    """All rows that were made safe are there, once, and none that is missing is older than it may be."""
+    assert table.column("seq").equals(pa.chunked_array([range(table.num_rows)], pa.int64()))
+    assert table.num_rows >= log.safe_rows() > 0
+    assert killed_ns - pc.max(table.column("time_ns")).as_py() < log.allowed_ns(killed_ns)
+
+
+@pytest.fixture
+def killed(tracer_cli: Path, tmp_path: Path, work: Path, log: WriterLog) -> Iterator[Callable[..., int]]:
+    """`killed(seconds, pause, *options)` records, and kills so long after the first sync; when that was."""
+    recorders: list[subprocess.Popen[bytes]] = []
+
+    def run(seconds: float, pause: str, *options: str) -> int:
+        command = [*LOGGED, log.path, "record", "-q", *options, "--", "sh", "-c", LOOP.format(pause=pause)]
+        with (tmp_path / "messages").open("wb") as messages:
+            recorders.append(subprocess.Popen(command, cwd=work, stdin=subprocess.DEVNULL, stderr=messages))
+        until(log.safe_rows, "rows that are safe")
+        time.sleep(seconds)  # the moment of the crash: what is tested holds for any
+        return kill_all(recorders[-1])
+
+    yield run
+    for recorder in recorders:
+        if recorder.poll() is None:
+            kill_all(recorder)
+
+
 @pytest.mark.parametrize("pause", [":", "sleep 0.1"])
-def test_kill_costs_at_most_two_seconds(pause: str, seconds: float, start: Start, cli: Cli, work: Path) -> None:
-    """The best of three: others may keep the disk from syncing for longer than that."""
-    lost_ns = [_lost_by_a_kill(pause, seconds, start, cli, work)]
-    while min(lost_ns) >= 2_000_000_000 and len(lost_ns) < 3:
-        lost_ns.append(_lost_by_a_kill(pause, seconds, start, cli, work))
-    assert min(lost_ns) < 2_000_000_000, lost_ns
-
-
-def _lost_by_a_kill(pause: str, seconds: float, start: Start, cli: Cli, work: Path) -> int:
-    """Record, kill, recover; nanoseconds from the last row to the kill."""
-    tracer = start("record", "-q", "-o", "a.parquet", "--", "sh", "-c", LOOP.format(pause=pause))
-    until(lambda: _has_safe_rows(work), "rows that are safe")
-    time.sleep(seconds)  # the moment of the crash: what is tested holds for any
-    killed_ns = kill_all(tracer)
+def test_a_kill_costs_what_was_not_safe_yet(
+    pause: str, killed: Callable[..., int], log: WriterLog, cli: Cli, work: Path
+) -> None:
+    killed_ns = killed(2.6, pause, "-o", "a.parquet")
     assert not (work / "a.parquet").exists()
     said = cli("recover", "a.parquet").stderr
     assert re.search(r"[\d,]+ rows over [\d.]+ s recovered", said)
     assert "the last seconds before the crash are missing" in said
     assert [path.name for path in work.iterdir()] == ["a.parquet"]
     table = pq.read_table(work / "a.parquet")
-    assert table.column("seq").to_pylist() == list(range(table.num_rows))
-    assert "/etc/passwd" in table.column("file").to_pylist()
-    cli("summary", "a.parquet")
-    (work / "a.parquet").unlink()
-    last_ns: int = max(table.column("time_ns").to_pylist())
-    return killed_ns - last_ns
+    check(table, log, killed_ns)
+    assert "/etc/passwd" in table.column("file").unique().to_pylist()
 
 
-def _has_safe_rows(work: Path) -> bool:
-    segments = any(b"tracer.segment_start" in path.read_bytes() for path in temporaries(work, ".tmp"))
-    return segments or any(path.stat().st_size for path in temporaries(work, ".tail"))
+class TestParts:
+    """A folder in which others record, too: a session that has ended, and one that goes on."""
+
+    @pytest.fixture
+    def others(self, start: Start, cli: Cli, work: Path) -> Iterator[subprocess.Popen[bytes]]:
+        cli("record", "-q", "-o", "d/", "--", "true")
+        running = start("record", "-q", "-o", "d/", "--", "sh", "-c", LOOP.format(pause="sleep 0.1"))
+        until(lambda: temporaries(work, ".tail"), "rows of the one that goes on")
+        yield running
+        assert running.poll() is None
+        kill_all(running)
+
+    @pytest.mark.parametrize(("pause", "rotation"), [("sleep 0.1", []), (":", ["--rotate-rows", "30000"])])
+    def test_a_kill_costs_what_was_not_safe_yet(
+        self,
+        pause: str,
+        rotation: list[str],
+        others: subprocess.Popen[bytes],
+        killed: Callable[..., int],
+        log: WriterLog,
+        cli: Cli,
+        work: Path,
+    ) -> None:
+        theirs = files_in(work)
+        going_on = temporaries(work, ".tmp")
+        killed_ns = killed(1.3, pause, "-o", "d/", *rotation)
+        said = cli("recover", "d", status=2).stderr
+        assert f"{going_on[0].relative_to(work)} is still being written" in said
+        assert theirs.items() <= files_in(work).items()
+        for path in set(temporaries(work, ".tmp")) - set(going_on):  # a part that had begun that very moment
+            assert f"nothing in {path.relative_to(work)} can be recovered" in said
+        mine = [path for path in work.rglob("*.parquet") if str(path) not in theirs]
+        assert len({path.name.partition("-")[0] for path in mine}) == 1, "all of one session"
+        check(pa.concat_tables(map(read, sorted(mine))), log, killed_ns)
+        with tracer.open(work / "d") as opened:
+            assert opened.rows > log.safe_rows()
+
+
+def read(path: Path) -> pa.Table:
+    return pq.read_table(path, partitioning=None)
+
+
+def files_in(work: Path) -> dict[str, int]:
+    """Complete recordings, and what they hold, as a number."""
+    return {str(path): hash(path.read_bytes()) for path in work.rglob("*.parquet") if not path.name.startswith(".")}
+
+
+def test_a_recording_of_the_dashboard(counted: Counted, log: WriterLog, tmp_path: Path, cli: Cli, work: Path) -> None:
+    command = [*LOGGED, log.path, "watch", work / "a.parquet", str(counted.process.pid)]
+    with subprocess.Popen(command) as watching:
+        try:
+            until(lambda: temporaries(work, ".tmp"), "the recording")
+            until(lambda: counted.make(100) or log.safe_rows(), "rows that are safe")
+            first = log.safe_rows()
+            until(lambda: counted.make(100) or log.safe_rows() > first, "more of them, a second later")
+            killed_ns = boot_ns()
+        finally:
+            watching.kill()
+    cli("recover", "a.parquet")
+    assert [path.name for path in work.iterdir()] == ["a.parquet"]
+    check(pq.read_table(work / "a.parquet"), log, killed_ns)
+    with tracer.open(work / "a.parquet") as opened:
+        assert opened.metadata["mode"] == "tui"
+        assert opened.loss["ring_full"] == 0
 
 
 def test_a_recording_that_runs_is_left_alone(start: Start, cli: Cli, work: Path) -> None:

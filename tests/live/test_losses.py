@@ -124,7 +124,7 @@ def test_a_recording_of_a_part_has_the_losses_of_that_part(counted: Counted, wor
         counted.end()
         tracing.join(30)
         assert not tracing.is_alive()
-        totals, entries = session.losses(), session.loss_entries()
+        totals, entries = session.balance()
     assert (whole.rows, whole.losses["ring_full"]) == (AROUND, 0)
     assert lossy.losses["ring_full"] > TOO_MANY
     assert totals["ring_full"] > lossy.losses["ring_full"]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Counted, Start, records_of, stop, until, until_attached, until_looked
+from disks import loop_disk
 
 import tracer
 from tracer.capture.kernel import cgroup2_mounts
@@ -120,17 +121,11 @@ class TestStalledDisk:
 
     @pytest.fixture
     def disk(self, tmp_path: Path) -> Iterator[Path]:
-        image, place = tmp_path / "image", tmp_path / "disk"
-        place.mkdir()
-        with image.open("wb") as file:
-            file.truncate(256 << 20)
-        subprocess.run(["mkfs.ext4", "-q", image], check=True)
-        subprocess.run(["mount", "-o", "loop", image, place], check=True)
-        try:
-            yield place
-        finally:
-            subprocess.run(["fsfreeze", "-u", place], check=False, capture_output=True)
-            subprocess.run(["umount", "-l", place], check=True)
+        with loop_disk(tmp_path / "image", "mkfs.ext4", "-q") as place:
+            try:
+                yield place
+            finally:
+                subprocess.run(["fsfreeze", "-u", place], check=False, capture_output=True)
 
     def test_the_ring_takes_the_strain_and_then_it_is_counted(self, start: Start, counted: Counted, disk: Path) -> None:
         recorder = record(start, counted, "--force", "--buffer-size", "1M", "-o", disk / "a.parquet")
@@ -182,6 +177,42 @@ class TestMemoryLimit:
         assert ended.returncode == 0, ended.stderr
         with tracer.open(work / "a.parquet") as opened:
             assert records_of(opened.rows, opened.loss) == 2 * (calls + 1)
+
+
+class TestProcessorGone:
+    """The last processor is taken away and given back, again and again, while threads make calls on all of them."""
+
+    TURNS = 4
+
+    @pytest.fixture
+    def switch(self) -> Iterator[Path]:
+        cpus = Path("/sys/devices/system/cpu")
+        last = (cpus / "online").read_text().strip().rpartition("-")[2].rpartition(",")[2]
+        switch = cpus / f"cpu{last}" / "online"
+        assert switch.exists(), f"processor {last} can't be taken away on this machine (CONFIG_HOTPLUG_CPU)"
+        try:
+            yield switch
+        finally:
+            switch.write_text("1")
+
+    @pytest.fixture
+    def threads(self, programs: Path) -> Iterator[Counted]:
+        program = Counted(programs, threads=4)
+        yield program
+        program.process.kill()
+        program.process.communicate()
+
+    def test_every_call_is_a_row_or_counted(self, start: Start, threads: Counted, work: Path, switch: Path) -> None:
+        recorder = record(start, threads, "--buffer-size", "1M")
+        for _ in range(self.TURNS):
+            threads.begin(50_000)
+            switch.write_text("0")
+            threads.wait()
+            threads.begin(50_000)
+            switch.write_text("1")
+            threads.wait()
+        finish(recorder, threads)
+        lost_of(work / "a.parquet", threads.calls)
 
 
 class TestClockStep:

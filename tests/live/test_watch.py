@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from conftest import Counted, until
 
 from tracer import syscalls
 from tracer.errors import OutputError
 from tracer.live.view import LiveView
-from tracer.pipeline import Command, Filter, LiveSession, Outcome, Watch
+from tracer.pipeline import Command, Filter, LiveSession, Outcome, Processes, Watch
 from tracer.syscalls import ByteClass
 
 WANTED = frozenset({"openat", "read", "write", "close"})
@@ -70,6 +71,28 @@ def test_recordings_start_and_stop_while_it_runs(tmp_path: Path, work: Path) -> 
         assert footer[b"tracer.mode"] == b"tui"
         assert json.loads(footer[b"tracer.loss"])["ring_full"] == 0
     assert totals.calls == rows_of_session > sum(outcome.rows for outcome in outcomes)
+
+
+def test_calls_that_were_made_before_a_boundary_was_asked_for_are_handed_out_before_it(counted: Counted) -> None:
+    rows: list[int] = []
+    wanted = frozenset({"getppid"})
+    with LiveSession(Processes([counted.process.pid]), wanted, Filter(), flush_s=0.05) as session:
+        asking = threading.Thread(target=lambda: session.at_boundary(lambda: rows.append(session.rows)))
+        look = session._losses.look_if_due
+
+        def call_and_ask() -> None:
+            """Right after the ring was drained."""
+            session._losses.look_if_due = look
+            counted.make(100)
+            asking.start()
+            until(lambda: session._boundary.is_asked_for, "the question")
+            counted.end()
+
+        session._losses.look_if_due = call_and_ask
+        for columns in session.columns():
+            columns.release()
+        asking.join()
+    assert rows == [100]
 
 
 def test_a_recording_may_be_stopped_after_the_end(tmp_path: Path, work: Path) -> None:

@@ -108,7 +108,7 @@ def run(path: Path) -> tuple[int, OutputError | None]:
         recorder = ParquetRecorder(path, durable_s=ALWAYS_S)
     except OutputError as error:
         return 0, error
-    recorder.note(FOOTER)
+    recorder.describe(lambda: FOOTER)
     failure = None
     try:
         for columns in batches_of_all_sizes():
@@ -179,7 +179,7 @@ def test_a_folder_that_was_removed_under_us(tmp_path):
     folder = tmp_path / "gone"
     folder.mkdir()
     recorder = ParquetRecorder(folder / "a.parquet", durable_s=ALWAYS_S)
-    recorder.note(FOOTER)
+    recorder.describe(lambda: FOOTER)
     rows = 0
     for columns in batches(3, 40):
         rows += columns.rows
@@ -191,7 +191,7 @@ def test_a_folder_that_was_removed_under_us(tmp_path):
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
-    with pytest.raises(OutputError, match="No such file or directory") as caught:
+    with pytest.raises(OutputError, match="was removed meanwhile") as caught:
         recorder.close(FOOTER)
     assert "recover" not in (caught.value.hint or "")  # there is nothing to recover, and nobody is told so
     recorder.abort()

@@ -14,7 +14,9 @@ from tracer.capture import generator
 from tracer.errors import OutputError
 from tracer.live.fanout import Fanout
 from tracer.pipeline import Clock, new_engine
+from tracer.repair.recover import recover
 from tracer.sinks.recorder import ParquetRecorder
+from tracer.temporary import leftovers_in
 
 EVERYTHING = frozenset(call.name for call in syscalls.TABLE)
 
@@ -183,12 +185,20 @@ def test_nothing_is_handed_on_after_the_end():
     assert is_released(columns)
 
 
-def test_abort_leaves_nothing(tmp_path):
+def test_abort_leaves_what_can_be_recovered_and_says_so(tmp_path):
     fanout = Fanout(Seen())
-    fanout.start(ParquetRecorder(tmp_path / "a.parquet"))
-    for columns in batches(2):
+    recorder = ParquetRecorder(tmp_path / "a.parquet", durable_s=60)
+    fanout.start(recorder)
+    handed = list(batches(2))
+    rows = sum(columns.rows for columns in handed)
+    for columns in handed:
         fanout.consume(columns)
     fanout.abort()
-    assert list(tmp_path.iterdir()) == []
-    fanout.start(ParquetRecorder(tmp_path / "a.parquet"))
+    with pytest.raises(OutputError, match="was given up") as caught:
+        recorder.close({})
+    (left,) = leftovers_in(tmp_path)
+    assert f"`tracer-cli recover {left.main}`" in caught.value.hint
+    assert recover(left).rows == rows
+    fanout.start(ParquetRecorder(tmp_path / "b.parquet", durable_s=60))
     fanout.abort()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"], "of one without rows nothing is left"

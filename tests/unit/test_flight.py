@@ -22,6 +22,10 @@ FOOTER = {"schema_version": "1", "session": "s", "loss": "{}"}
 SECOND = 1_000_000_000
 
 
+def told() -> dict[str, str]:
+    return FOOTER
+
+
 class Clock:
     def __init__(self) -> None:
         self.s = 1000
@@ -62,11 +66,11 @@ def test_snapshots_hold_the_last_while(tmp_path, clock, durable):
     ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=durable)
     for second in range(1000, 1200):
         clock.s = second
-        ring.write(batch_at(second), FOOTER)
+        ring.write(batch_at(second), told)
         if second % 7 == 0:
-            ring.sync(FOOTER)
+            ring.sync(told)
         if second == 1100:
-            ring.snapshot(FOOTER)
+            ring.snapshot(told)
         assert len([name for name in names(tmp_path) if name.endswith(".tmp")]) <= flight.SLICES + 2
     size = ring.close(FOOTER)
     assert names(tmp_path) == ["x-0001.parquet", "x-0002.parquet"]
@@ -82,10 +86,10 @@ def test_snapshots_hold_the_last_while(tmp_path, clock, durable):
 
 def test_the_old_goes_also_while_nothing_comes(tmp_path, clock):
     ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=True)
-    ring.write(batch_at(1000), FOOTER)
+    ring.write(batch_at(1000), told)
     for second in range(1000, 1100):
         clock.s = second
-        ring.sync(FOOTER)
+        ring.sync(told)
     assert names(tmp_path) == []
     ring.close(FOOTER)
     assert pq.read_metadata(tmp_path / "x-0001.parquet").num_rows == 0
@@ -101,8 +105,8 @@ def test_after_a_crash_the_slices_are_recovered(tmp_path, clock):
     ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=True)
     for second in range(1000, 1030):
         clock.s = second
-        ring.write(batch_at(second), FOOTER)
-    ring.sync(FOOTER)
+        ring.write(batch_at(second), told)
+    ring.sync(told)
     assert ring.abort(keep=True) is not None
     assert sum(recover(left).rows for left in find(tmp_path)) == 60
     assert all(name.startswith("x-ring-") for name in names(tmp_path))
@@ -110,8 +114,8 @@ def test_after_a_crash_the_slices_are_recovered(tmp_path, clock):
 
 def test_abort_leaves_nothing(tmp_path):
     ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=True)
-    ring.write(batch_at(1000), FOOTER)
-    ring.sync(FOOTER)
+    ring.write(batch_at(1000), told)
+    ring.sync(told)
     ring.abort()
     assert names(tmp_path) == []
 

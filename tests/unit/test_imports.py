@@ -26,7 +26,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "batch": {"schema", "_fast"},
     "sinks": {"schema", "errors", "rawformat", "temporary", "losses", "batch", "_fast"},
     "live": {"schema", "_fast"},
-    "pipeline": {"syscalls", "errors", "selection", "_fast", "capture", "batch", "schema", "sinks", "live", "losses"},
+    "session": {"syscalls", "errors", "_fast", "capture", "losses", "sinks"},
+    "pipeline": {"session", "errors", "selection", "capture", "batch", "schema", "sinks", "live", "losses"},
     "diagnosis": {"syscalls", "errors", "capture"},
     "recording": {"schema", "errors", "losses", "temporary"},
     "repair": {"recording", "sinks", "schema", "errors", "losses", "temporary"},
@@ -37,9 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Room -> the rooms it may import. A room is a module or a folder right under `tracer/`; itself goes without saying.
 
 The table is the design's, but for what has grown since: `errors` for whoever answers to a user's words, `losses`
-(what is missing, and how files tell it), `batch` (columns to Arrow), sinks that take columns and make Arrow of them
-where they write, `temporary` (what files are called while they are written) and `repair` (recordings that were not
-completed, or in too many pieces).
+(what is missing, and how files tell it), `session` (where rows come from, which was part of the pipeline), `batch`
+(columns to Arrow), sinks that take columns and make Arrow of them where they write, `temporary` (what files are called
+while they are written) and `repair` (recordings that were not completed, or in too many pieces).
 """
 
 STDLIB_ONLY = {"syscalls", "data", "errors", "selection", "losses", "temporary"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
+import threading
 import time
 
 import pyarrow as pa
@@ -108,6 +110,30 @@ class TestLedger:
         ledger.look({("mismatched", None): 0}, 20, 20)
         ledger.look({("mismatched", None): 1}, 30, 30, oldest_ns=15)
         assert ledger.entries() == [Entry("mismatched", None, 15, 30, 1)]
+
+    def test_another_thread_sees_sums_and_windows_of_the_same_moment(self):
+        """Windows are merged again and again, of a ledger that is always full, while it is asked."""
+        ledger = Ledger(0, most=16)
+        is_over = threading.Event()
+
+        def look():
+            for now in itertools.count(step=10):
+                if is_over.is_set():
+                    break
+                ledger.look({("ring_full", 0): now // 7, ("ring_full", 1): now // 3}, now, now + 1)
+
+        looking = threading.Thread(target=look)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            looking.start()
+            for _ in range(2_000):
+                totals, entries = ledger.balance()
+                assert sum(entry.lost for entry in entries) == totals.get("ring_full", 0)
+        finally:
+            sys.setswitchinterval(interval)
+            is_over.set()
+            looking.join()
 
 
 class TestLossWatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,6 +32,10 @@ def batch_of(first: int, rows: int, *, day: int = 0) -> pa.RecordBatch:
     return batch
 
 
+def told() -> dict[str, str]:
+    return FOOTER
+
+
 def footer(lost: int | None) -> dict[str, str]:
     return FOOTER | {"loss": json.dumps({"ring_full": lost})}
 
@@ -48,7 +53,7 @@ class TestRows:
     def test_are_cut_to_the_row(self, tmp_path):
         parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(rows=30))
         for first in range(0, 100, 25):
-            parts.write(batch_of(first, 25), FOOTER)
+            parts.write(batch_of(first, 25), told)
         size = parts.close(FOOTER)
         assert files_in(tmp_path) == [f"x-000{n}.parquet" for n in (1, 2, 3, 4)]
         assert [len(seqs(tmp_path / name)) for name in files_in(tmp_path)] == [30, 30, 30, 10]
@@ -58,8 +63,8 @@ class TestRows:
     def test_losses_of_the_parts_add_up(self, tmp_path):
         parts = Parts(Dataset(tmp_path / "d"), Rotation(rows=10))
         for number, lost in enumerate([3, 3, 10]):
-            parts.write(batch_of(number * 10, 10), footer(lost))
-        parts.write(batch_of(30, 1), footer(11))
+            parts.write(batch_of(number * 10, 10), partial(footer, lost))
+        parts.write(batch_of(30, 1), partial(footer, 11))
         parts.close(footer(12))
         with recording.open(tmp_path / "d") as opened:
             assert opened.loss == {"ring_full": 12}
@@ -76,8 +81,8 @@ class TestRows:
             return footer(sum(lost for *_, lost in windows)) | {"losses": json.dumps(dumped(entries))}
 
         parts = Parts(Dataset(tmp_path), Rotation(rows=10))
-        parts.write(batch_of(0, 10), ledger((100, 200, 5)))
-        parts.write(batch_of(10, 10), ledger((100, 250, 7), (300, 400, 1)))
+        parts.write(batch_of(0, 10), partial(ledger, (100, 200, 5)))
+        parts.write(batch_of(10, 10), partial(ledger, (100, 250, 7), (300, 400, 1)))
         parts.close(ledger((100, 250, 7), (300, 400, 1)))
         with recording.open(tmp_path) as opened:
             found = opened.losses.select(["from_ns", "to_ns", "lost"]).to_pylist()
@@ -94,7 +99,7 @@ class TestSizeAndTime:
     def test_size(self, tmp_path):
         parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(size_bytes=20_000))
         for first in range(0, 3000, 50):
-            parts.write(batch_of(first, 50), FOOTER)
+            parts.write(batch_of(first, 50), told)
         parts.close(FOOTER)
         sizes = [path.stat().st_size for path in sorted(tmp_path.iterdir())]
         assert len(sizes) > 2
@@ -104,15 +109,15 @@ class TestSizeAndTime:
         now = [100.0]
         monkeypatch.setattr(parts_module.time, "monotonic", lambda: now[0])
         parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(time_s=60), durable=True)
-        parts.write(batch_of(0, 5), FOOTER)
+        parts.write(batch_of(0, 5), told)
         now[0] += 59
-        parts.sync(FOOTER)
+        parts.sync(told)
         assert "x-0001.parquet" not in files_in(tmp_path)
         now[0] += 1
-        parts.sync(FOOTER)
+        parts.sync(told)
         assert files_in(tmp_path) == ["x-0001.parquet"]
-        parts.sync(FOOTER)
-        parts.write(batch_of(5, 5), FOOTER)
+        parts.sync(told)
+        parts.write(batch_of(5, 5), told)
         parts.close(FOOTER)
         assert [seqs(tmp_path / name) for name in files_in(tmp_path)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
 
@@ -121,7 +126,7 @@ class TestKeep:
     def test_the_oldest_go_and_it_is_said(self, tmp_path):
         parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(rows=10, keep=2))
         for first in range(0, 55, 5):
-            parts.write(batch_of(first, 5), FOOTER)
+            parts.write(batch_of(first, 5), told)
             assert len(files_in(tmp_path)) <= 3
         parts.close(FOOTER)
         assert files_in(tmp_path) == ["x-0005.parquet", "x-0006.parquet"]
@@ -136,8 +141,8 @@ class TestKeep:
 class TestDataset:
     def test_layout(self, tmp_path):
         parts = Parts(Dataset(tmp_path / "d"), Rotation(rows=10))
-        parts.write(batch_of(0, 15), FOOTER)
-        parts.write(batch_of(15, 5, day=1), FOOTER)
+        parts.write(batch_of(0, 15), told)
+        parts.write(batch_of(15, 5, day=1), told)
         parts.close(FOOTER)
         host = "d/events/host=a%2Fb%3Dc"
         assert files_in(tmp_path) == [
@@ -156,7 +161,7 @@ class TestDataset:
     def test_another_sessions_parts_stay(self, tmp_path):
         for session in ("one", "two"):
             parts = Parts(Dataset(tmp_path), Rotation(), force=True)
-            parts.write(batch_of(0, 3), FOOTER | {"session": session})
+            parts.write(batch_of(0, 3), partial(dict, FOOTER, session=session))
             parts.close(FOOTER | {"session": session})
         with recording.open(tmp_path) as opened:
             assert opened.rows == 6
@@ -184,9 +189,9 @@ class TestDataset:
 
     def test_after_a_crash_the_part_that_ran_is_recovered(self, tmp_path):
         parts = Parts(Dataset(tmp_path), Rotation(rows=20), durable=True)
-        parts.write(batch_of(0, 20), footer(1))
-        parts.write(batch_of(20, 5), footer(3))
-        parts.sync(footer(3))
+        parts.write(batch_of(0, 20), partial(footer, 1))
+        parts.write(batch_of(20, 5), partial(footer, 3))
+        parts.sync(partial(footer, 3))
         parts.abort(keep=True)
         (left,) = find(tmp_path)
         assert recover(left).rows == 5
@@ -206,7 +211,7 @@ class TestNumbered:
         for name in ("x-0001.parquet", "x-0007.parquet", "x-1.parquet", "y-0001.parquet"):
             (tmp_path / name).write_text("old")
         parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(rows=10), force=True)
-        parts.write(batch_of(0, 15), FOOTER)
+        parts.write(batch_of(0, 15), told)
         parts.close(FOOTER)
         assert files_in(tmp_path) == ["x-0001.parquet", "x-0002.parquet", "x-1.parquet", "y-0001.parquet"]
         assert seqs(tmp_path / "x-0002.parquet") == list(range(10, 15))

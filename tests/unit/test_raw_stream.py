@@ -122,7 +122,7 @@ class TestRoundTrip:
         with ReplaySession(write(tmp_path / "a", stream(10), end=END | {"losses": [kept, wrong]})) as session:
             for columns in session.columns():
                 columns.release()
-            entries = session.loss_entries()
+            entries = session.balance().entries
         assert Entry("ring_full", 1, 5, 9, 3) in entries
         assert Entry("program_skipped", None, None, None, None) in entries, "unknown, and nobody knows when"
         assert not [entry for entry in entries if entry.cause == "mismatched"], "pairing counts none now"
@@ -132,7 +132,7 @@ class TestRoundTrip:
         with ReplaySession(write(tmp_path / "a", stream(10), end=END | {"losses": ledger})) as session:
             for columns in session.columns():
                 columns.release()
-            assert Entry("ring_full", None, None, None, 3) in session.loss_entries()
+            assert Entry("ring_full", None, None, None, 3) in session.balance().entries
 
     def test_selection_of_the_recording_holds(self, tmp_path):
         table, _ = rows(write(tmp_path / "a", stream(200), HEAD | {"selection": "close"}))

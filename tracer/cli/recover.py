@@ -39,7 +39,7 @@ def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, 
         try:
             done.append(recover_one(one, output, force=force, keep=keep_temporary))
             if not as_json:
-                click.echo(line(done[-1]), err=True)
+                click.echo(line(done[-1], keep=keep_temporary), err=True)
         except TracerError as error:
             failed.append(error)
     if as_json:
@@ -50,19 +50,21 @@ def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, 
         raise failed[-1]
 
 
-def line(recovered: Recovered) -> str:
-    """What was recovered, and what is missing."""
+def line(recovered: Recovered, *, keep: bool) -> str:
+    """What was recovered, what is missing, and what is still there although it should be gone."""
     said = (
         f"tracer-cli: {count(recovered.rows)} rows over {recovered.seconds:.2f} s recovered "
         f"({count(recovered.segments)} segments, {count(recovered.tail_rows)} rows of the tail); "
         f"{printable(str(recovered.output))}"
     )
     if recovered.is_complete:
-        return f"{said}\ntracer-cli: it was complete, only its name was missing"
-    return (
-        f"{said}\ntracer-cli: the last seconds before the crash are missing; "
-        f"{count(recovered.unused_bytes)} bytes could not be used"
-    )
+        said += "\ntracer-cli: it was complete, only its name was missing"
+    else:
+        said += "\ntracer-cli: the last seconds before the crash are missing; "
+        said += f"{count(recovered.unused_bytes)} bytes could not be used"
+    if not recovered.is_cleared and not keep:
+        said += f"\ntracer-cli: warning: {printable(str(recovered.temporary))} can't be removed"
+    return said
 
 
 def document(done: list[Recovered]) -> str:

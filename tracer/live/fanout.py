@@ -26,8 +26,8 @@ class Recorder(Protocol):
     def write(self, columns: Columns) -> None:
         """Queue a batch."""
 
-    def abort(self) -> object:
-        """Leave nothing behind."""
+    def abort(self, *, keep: bool = False) -> object:
+        """Stop, and leave what is safe, or nothing."""
 
 
 class Fanout:
@@ -98,14 +98,14 @@ class Fanout:
             self._recorder = None
 
     def abort(self) -> None:
-        """Leave nothing of a recording that runs."""
+        """End a recording that runs; what of it can be made safe is left."""
         with self._lock:
             self._abort()
 
     def _abort(self) -> None:
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
-            recorder.abort()
+            recorder.abort(keep=True)
 
     def _look(self) -> None:
         while (columns := self._queue.get()) is not None:

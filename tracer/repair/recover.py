@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +23,8 @@ from tracer.sinks.output_file import write_error
 from tracer.sinks.rewriting import Rewriter
 from tracer.sinks.segments import MAGIC, SEGMENT_START
 from tracer.temporary import Leftover, leftover, leftovers_in, leftovers_of
+
+T = TypeVar("T")
 
 HINT = "give the temporary file (.NAME.parquet.*.tmp), the recording's name, or the folder with such files"
 
@@ -40,6 +42,8 @@ class Recovered(NamedTuple):
     unused_bytes: int
     is_complete: bool
     """Nothing was missing but the name."""
+    is_cleared: bool
+    """The temporary files are gone."""
 
 
 def find(path: Path) -> list[Leftover]:
@@ -72,11 +76,7 @@ def recover(left: Leftover, output: Path | None = None, *, force: bool = False, 
         if main is None and tail is None:
             raise _nothing(left.main)
         recovered = _Recovery(left, output, main, tail, force=force).run()
-        if not keep:
-            for path in left.files:
-                with contextlib.suppress(FileNotFoundError):
-                    path.unlink()
-    return recovered
+        return recovered._replace(is_cleared=not keep and _remove(left))
 
 
 class _Recovery:
@@ -117,6 +117,7 @@ class _Recovery:
             tail_rows=self._rewriter.rows - before,
             unused_bytes=self._unused_bytes,
             is_complete=self._is_complete,
+            is_cleared=False,
         )
 
     @property
@@ -139,20 +140,23 @@ class _Recovery:
             return
         next_seq = self._rewriter.next_seq
         damaged: list[BaseException] = []
-        for batch in _until_damaged(self._tail_batches(self._tail), damaged):
-            self._rewriter.write(batch.filter(pc.greater_equal(batch.column("seq"), next_seq)))
+        for batch, keys in _until_damaged(self._tail_batches(self._tail), damaged):
+            rows = batch.filter(pc.greater_equal(batch.column("seq"), next_seq))
+            self._rewriter.write(rows)
+            self._keys |= keys if rows.num_rows else {}
         self._unused_bytes += len(self._tail) - self._tail_used if damaged else 0
 
-    def _tail_batches(self, tail: mmap.mmap) -> Iterator[pa.RecordBatch]:
+    def _tail_batches(self, tail: mmap.mmap) -> Iterator[tuple[pa.RecordBatch, dict[bytes, bytes]]]:
+        """Each batch, and the footer as it was then."""
         source = pa.BufferReader(pa.py_buffer(tail))
         with pa.ipc.open_stream(source) as reader:
-            self._keys |= reader.schema.metadata or {}
+            keys = dict(reader.schema.metadata or {})
             with contextlib.suppress(StopIteration):
                 while True:
-                    batch, keys = reader.read_next_batch_with_custom_metadata()
-                    yield scan.checked(batch)
+                    batch, news = reader.read_next_batch_with_custom_metadata()
+                    keys |= dict(news or {})
+                    yield scan.checked(batch), keys
                     self._tail_used = source.tell()
-                    self._keys |= dict(keys or {})
 
     def _footer(self, segments: int) -> dict[str, str]:
         texts = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in self._keys.items()}
@@ -173,7 +177,7 @@ def _with_unknown_end(loss: str | None) -> str:
     return json.dumps((known if isinstance(known, dict) else {}) | {"undrained_bytes": None})
 
 
-def _until_damaged(batches: Iterator[pa.RecordBatch], damaged: list[BaseException]) -> Iterator[pa.RecordBatch]:
+def _until_damaged(batches: Iterator[T], damaged: list[BaseException]) -> Iterator[T]:
     """The batches that can be read; then why no more can, if so."""
     while True:
         try:
@@ -184,6 +188,14 @@ def _until_damaged(batches: Iterator[pa.RecordBatch], damaged: list[BaseExceptio
             damaged.append(error)
             return
         yield batch
+
+
+def _remove(left: Leftover) -> bool:
+    """Whether all that was left is gone: the disk may be read-only since it failed."""
+    for path in left.files:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return not any(os.path.lexists(path) for path in left.files)
 
 
 def _nothing(path: Path) -> DamagedFileError:

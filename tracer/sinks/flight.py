@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tracer.sinks.parquet_file import ParquetFile
+from tracer.sinks.parquet_options import Footer
 from tracer.sinks.part_names import Numbered
 from tracer.sinks.rewriting import Rewriter
 
@@ -74,37 +75,38 @@ class FlightRecorder:
     def __str__(self) -> str:
         return f"{self._names} ({self._made} snapshot{'' if self._made == 1 else 's'})"
 
-    def write(self, batch: pa.RecordBatch, footer: Mapping[str, str]) -> None:
+    def write(self, batch: pa.RecordBatch, footer: Footer) -> None:
         """Write a batch, and drop what is too old."""
         if not self._slices or self._slices[-1].ended_ns is not None:
             self._begin()
         self._slices[-1].file.write(batch, footer)
         self._turn(footer)
 
-    def sync(self, footer: Mapping[str, str]) -> None:
+    def sync(self, footer: Footer) -> None:
         """Make all rows so far outlive a crash of the machine."""
         if self._slices and self._slices[-1].ended_ns is None:
             self._slices[-1].file.sync(footer)
         self._turn(footer)
 
-    def snapshot(self, footer: Mapping[str, str]) -> None:
+    def snapshot(self, footer: Footer) -> None:
         """Make a recording of what is there."""
         since_ns = now_ns() - self._ring_ns
         self._end_slice(footer)
-        path = self._names.path(self._made + 1, "", footer)
+        told = footer()
+        path = self._names.path(self._made + 1, "", told)
         rewriter = Rewriter(path, force=self._force, renumber=True)
         try:
             for part in self._slices:
                 for batch in part.batches():
                     rewriter.write(batch.filter(_ended_since(batch, since_ns)))
-            self._made_bytes += rewriter.close(footer)
+            self._made_bytes += rewriter.close(told)
         finally:
             rewriter.abort()
         self._made += 1
 
     def close(self, footer: Mapping[str, str]) -> int:
         """Make the last snapshot; what all take."""
-        self.snapshot(footer)
+        self.snapshot(lambda: footer)
         self._names.finish(self._made)
         self.abort()
         return self._made_bytes
@@ -120,7 +122,7 @@ class FlightRecorder:
         path = self._path.with_name(f"{self._path.stem}-ring-{self._begun:04}{self._path.suffix}")
         self._slices.append(Slice(path, durable=self._durable))
 
-    def _turn(self, footer: Mapping[str, str]) -> None:
+    def _turn(self, footer: Footer) -> None:
         """End the slice that is long enough, and drop those that are too old."""
         now = now_ns()
         if self._slices and now - self._slices[-1].began_ns >= self._ring_ns / SLICES:
@@ -128,9 +130,9 @@ class FlightRecorder:
         while self._slices and now - (self._slices[0].ended_ns or now) > self._ring_ns:
             self._slices.popleft().file.abort()
 
-    def _end_slice(self, footer: Mapping[str, str]) -> None:
+    def _end_slice(self, footer: Footer) -> None:
         if self._slices and self._slices[-1].ended_ns is None:
-            self._slices[-1].finish(footer)
+            self._slices[-1].finish(footer())
 
 
 def now_ns() -> int:

@@ -53,6 +53,11 @@ class OutputFile:
         if not stat.S_ISREG(mode):
             raise OutputError(f"{self.path} is not a file that could be replaced", hint="give another name")
 
+    def check(self) -> None:
+        """Raises FileNotFoundError if somebody has removed the file: what is written can't get a name any more."""
+        if not self.is_there:
+            raise FileNotFoundError(errno.ENOENT, f"{self.temporary.name} was removed meanwhile")
+
     def sync(self) -> None:
         """Make what was written so far outlive a crash of the machine. Raises OSError."""
         self.stream.flush()
@@ -73,6 +78,7 @@ class OutputFile:
     def commit(self) -> int:
         """Make what was written durable and give it its name; its size in bytes. Raises OutputError."""
         try:
+            self.check()
             self.stream.flush()
             os.fsync(self.stream.fileno())
             size = os.fstat(self.stream.fileno()).st_size

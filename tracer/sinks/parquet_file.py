@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tracer.sinks.output_file import OutputFile
-from tracer.sinks.parquet_options import GROUP_ROWS
+from tracer.sinks.parquet_options import GROUP_ROWS, Footer
 from tracer.sinks.segments import SegmentedWriter
 from tracer.sinks.tail import Tail, one_batch
 
@@ -45,26 +45,27 @@ class ParquetFile:
     def __str__(self) -> str:
         return str(self.file.path)
 
-    def write(self, batch: pa.RecordBatch, footer: Mapping[str, str]) -> None:
-        """Write a batch; `footer` is what the recording would say now."""
+    def write(self, batch: pa.RecordBatch, footer: Footer) -> None:
+        """Write a batch; `footer` tells what the recording would say now."""
         self._rows += batch.num_rows
         if self._tail is None:
             self._writer.write_batch(batch)
         elif batch.num_rows >= SMALL_ROWS or self._tail.rows + batch.num_rows >= GROUP_ROWS:
             self._write_group(self._tail, batch, footer)
         else:
-            self._tail.append(batch, footer)
+            self._tail.append(batch, footer())
 
-    def sync(self, footer: Mapping[str, str]) -> None:
+    def sync(self, footer: Footer) -> None:
         """Make all rows so far outlive a crash of the machine."""
+        self.file.check()
         if self._writer.is_dirty:
-            self._writer.checkpoint(footer)
+            self._writer.checkpoint(footer())
             self.file.sync()
         if self._tail is not None:
             self._tail.sync()
         self.safe_rows = self._rows
 
-    def snapshot(self, footer: Mapping[str, str]) -> None:
+    def snapshot(self, footer: Footer) -> None:
         """This is no flight recorder."""
 
     def close(self, footer: Mapping[str, str]) -> int:
@@ -93,12 +94,12 @@ class ParquetFile:
             self._tail.close(keep=kept)
         return self.file.temporary if kept else None
 
-    def _write_group(self, tail: Tail, batch: pa.RecordBatch, footer: Mapping[str, str]) -> None:
+    def _write_group(self, tail: Tail, batch: pa.RecordBatch, footer: Footer) -> None:
         """The tail and the batch as one row group; the tail may go when that is on disk."""
         if not tail.rows:
             self._writer.write_batch(batch)
             return
         self._writer.write_table(one_batch([*tail.table().to_batches(), batch]))
-        self._writer.checkpoint(footer)
+        self._writer.checkpoint(footer())
         self.file.sync()
         tail.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracer import schema
@@ -29,6 +29,10 @@ GROUP_ROWS = 1 << 17
 """Rows of a full row group."""
 
 FOOTER_PREFIX = "tracer."
+
+Footer = Callable[[], Mapping[str, str]]
+"""What tells the footer keys, without that prefix, as they are now. It may take milliseconds: it is asked only when
+something is made safe or completed, on the writer's thread."""
 
 
 def footer_keys(footer: Mapping[str, str]) -> dict[str, str]:

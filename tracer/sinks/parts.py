@@ -17,6 +17,7 @@ import pyarrow as pa
 from tracer.errors import UsageError
 from tracer.losses import Entry, dumped, parse_entries, parse_totals
 from tracer.sinks.parquet_file import ParquetFile
+from tracer.sinks.parquet_options import Footer
 from tracer.sinks.part_names import PartNames
 
 
@@ -82,27 +83,27 @@ class Parts:
         part = self._part
         return sum(done.size_bytes for done in self.done) + (part.bytes_written if part is not None else 0)
 
-    def write(self, batch: pa.RecordBatch, footer: Mapping[str, str]) -> None:
+    def write(self, batch: pa.RecordBatch, footer: Footer) -> None:
         """Write a batch, a part of it into the next file if this one is full."""
         for day, piece in self._pieces(batch):
             if self._part is not None and day != self._day:
-                self._end(footer)
-            part = self._part or self._begin(day, footer)
-            part.write(piece, self._footer(footer))
+                self._end(footer())
+            part = self._part or self._begin(day, footer())
+            part.write(piece, lambda: self._footer(footer()))
             self._rows += piece.num_rows
             if self._is_full(part):
-                self._end(footer)
+                self._end(footer())
 
-    def sync(self, footer: Mapping[str, str]) -> None:
+    def sync(self, footer: Footer) -> None:
         """Make all rows so far outlive a crash of the machine."""
         if self._part is None:
             return
         if self._is_full(self._part):
-            self._end(footer)
+            self._end(footer())
         else:
-            self._part.sync(self._footer(footer))
+            self._part.sync(lambda: self._footer(footer()))
 
-    def snapshot(self, footer: Mapping[str, str]) -> None:
+    def snapshot(self, footer: Footer) -> None:
         """This is no flight recorder."""
 
     def close(self, footer: Mapping[str, str]) -> int:

@@ -18,6 +18,7 @@ from tracer.batch import record_batch
 from tracer.errors import OutputError
 from tracer.sinks.output_file import write_error
 from tracer.sinks.parquet_file import ParquetFile
+from tracer.sinks.parquet_options import Footer
 
 T = TypeVar("T")
 
@@ -42,13 +43,13 @@ class Output(Protocol):
     def bytes_written(self) -> int:
         """Bytes so far."""
 
-    def write(self, batch: pa.RecordBatch, footer: Mapping[str, str]) -> None:
+    def write(self, batch: pa.RecordBatch, footer: Footer) -> None:
         """Write a batch."""
 
-    def sync(self, footer: Mapping[str, str]) -> None:
+    def sync(self, footer: Footer) -> None:
         """Make all rows so far safe."""
 
-    def snapshot(self, footer: Mapping[str, str]) -> None:
+    def snapshot(self, footer: Footer) -> None:
         """Make a recording of what is there, if this is a flight recorder."""
 
     def close(self, footer: Mapping[str, str]) -> int:
@@ -67,7 +68,8 @@ class ParquetRecorder:
     its name. `abort` leaves nothing behind.
 
     With `durable_s` each batch is written as it comes, and so often everything is made safe: after a crash, or if
-    writing fails in the end, the temporary file holds it for `tracer-cli recover`. `note` tells the footer so far.
+    writing fails in the end, the temporary file holds it for `tracer-cli recover`. `describe` says who tells the footer
+    so far.
 
     Raises OutputError: at once if the file can't be made, at the next call if writing failed (disk full, say).
     """
@@ -82,9 +84,7 @@ class ParquetRecorder:
         self._first: Columns | None = None
         self._queue: queue.Queue[Waiting] | None = None
         self._failure: OutputError | None = None
-        self._footer: Mapping[str, str] = {}
-        self.wants_notes = durable_s is not None or output is not None
-        """Whether `note` must be called before each `write`."""
+        self._footer: Footer = dict
         self._due_s = time.monotonic() + (durable_s or 0)
         self._thread: threading.Thread | None = None
         self._is_ended = False
@@ -100,8 +100,8 @@ class ParquetRecorder:
         """What is written: a file's name, or what there is of many."""
         return str(self._output)
 
-    def note(self, footer: Mapping[str, str]) -> None:
-        """What the footer would say now: it goes with what is made safe from now on."""
+    def describe(self, footer: Footer) -> None:
+        """Ask this, from the writer's thread, what the footer would say now: it goes with what is made safe."""
         self._footer = footer
 
     def write(self, columns: Columns) -> None:
@@ -135,14 +135,18 @@ class ParquetRecorder:
 
         With `keep`, what is or can be made safe stays for `tracer-cli recover`: its name is returned.
         """
+        given_up = OutputError(f"the recording {self.path} was given up")
         if keep:
             self._finish()
             self._attempt(lambda: self._output.sync(self._footer))
         elif self._failure is None:
-            self._failure = OutputError(f"the recording {self.path} was given up")
+            self._failure = given_up
         self._finish()
-        self._failure = self._failure or OutputError(f"the recording {self.path} was given up")
-        return self._output.abort(keep=keep)
+        kept = self._output.abort(keep=keep)
+        if self._failure is None:
+            given_up.hint = recovery_hint(kept) if kept is not None else None
+            self._failure = given_up
+        return kept
 
     def _start_thread(self) -> queue.Queue[Waiting]:
         waiting: queue.Queue[Waiting] = queue.Queue(QUEUED_BATCHES)

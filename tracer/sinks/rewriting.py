@@ -74,5 +74,5 @@ class Rewriter:
         if self._renumber:
             numbers = pa.array(range(self.rows, self.rows + rows), pa.int64())
             batch = batch.set_column(0, schema.SCHEMA.field(0), numbers)
-        self._file.write(batch, {})
+        self._file.write(batch, dict)
         self.rows += rows

@@ -37,6 +37,7 @@ class Tail:
         self._stream: BufferedWriter | None = None
         self._writer: pa.ipc.RecordBatchStreamWriter | None = None
         self._footer: Mapping[str, str] = {}
+        self._said: Mapping[str, str] = {}
 
     @property
     def bytes_written(self) -> int:
@@ -45,7 +46,7 @@ class Tail:
         return 0 if stream is None else stream.tell()
 
     def append(self, batch: pa.RecordBatch, footer: Mapping[str, str]) -> None:
-        """Add rows. `footer` is what the recording would say now."""
+        """Add rows. `footer` is what the recording would say now; what is new in it goes with the batch."""
         self._footer = footer
         if self._stream is None:
             self._stream = open_private(self.path)
@@ -95,10 +96,11 @@ class Tail:
         assert self._stream is not None
         keys = footer_keys(self._footer)
         if self._writer is None:
-            described = schema.SCHEMA.with_metadata(keys)
-            self._writer = pa.ipc.new_stream(self._stream, described, options=OPTIONS)
-        loss = {key: value for key, value in keys.items() if key.endswith((".loss", ".losses"))}
-        self._writer.write_batch(batch.replace_schema_metadata(keys), custom_metadata=loss)
+            self._writer = pa.ipc.new_stream(self._stream, schema.SCHEMA.with_metadata(keys), options=OPTIONS)
+            self._said = keys
+        news = {key: value for key, value in keys.items() if self._said.get(key) != value}
+        self._writer.write_batch(batch, custom_metadata=news)
+        self._said = keys
         self._stream.flush()
         self.is_dirty = True
 
