@@ -1,7 +1,7 @@
 """The Cython extensions and the build switch; everything else is in pyproject.toml.
 
 TRACER_BUILD chooses the switches: `release` (the default), `debug` (checks on), `asan` (debug, under AddressSanitizer
-and UndefinedBehaviorSanitizer).
+and UndefinedBehaviorSanitizer), `fuzz` (the same, and libFuzzer is told which branches are taken: for clang alone).
 """
 
 import os
@@ -37,9 +37,10 @@ COMPILE_ARGS = {
     "release": ["-O3", "-g1", *INLINE],
     "debug": ["-O1", "-g"],
     "asan": ["-O1", "-g", *SANITIZE],
+    "fuzz": ["-O1", "-g", *SANITIZE, "-fsanitize=fuzzer-no-link"],
 }
 
-LINK_ARGS = {"release": [], "debug": [], "asan": SANITIZE}
+LINK_ARGS = {"release": [], "debug": [], "asan": SANITIZE, "fuzz": SANITIZE}
 
 if BUILD not in COMPILE_ARGS:
     raise SystemExit(f"TRACER_BUILD={BUILD}: one of {', '.join(COMPILE_ARGS)} is meant")

@@ -3,8 +3,8 @@
     pip install atheris
     python tests/fuzz/raw_reader.py NEW-INPUTS tests/fuzz/corpus/raw -max_total_time=3600
 
-A crash, a traceback or a timeout is a finding; libFuzzer saves its input. Our Python is instrumented; the compiled
-modules run as they are (`tox -e asan` checks them).
+A crash, a traceback or a timeout is a finding; libFuzzer saves its input. Our Python is instrumented. The compiled
+modules run as they are, unless `tox -e fuzz-asan -- SECONDS` has built them with the sanitizers and coverage.
 """
 
 from __future__ import annotations
