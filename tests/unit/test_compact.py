@@ -44,6 +44,17 @@ def test_rows_facts_and_losses_are_those_of_the_parts(tmp_path, monkeypatch):
         assert json.loads(two.metadata["sources"]) == [{"started_at": "t0"}, {"started_at": "t1"}]
 
 
+def test_long_names_make_a_group_earlier(tmp_path, monkeypatch):
+    calls = [{"file": "/" + f"{number}" * 1000} for number in range(40)]
+    path = write_recording(tmp_path / "a.parquet", calls)
+    monkeypatch.setattr("tracer.repair.compact.BATCH_ROWS", 4)
+    monkeypatch.setattr(rewriting, "GROUP_BYTES", 20_000)
+    compact(path, tmp_path / "b.parquet")
+    assert pq.read_table(tmp_path / "b.parquet").equals(pq.read_table(path))
+    footer = pq.read_metadata(tmp_path / "b.parquet")
+    assert 2 <= footer.num_row_groups <= 10
+
+
 def test_a_file_that_another_tool_rewrote(tmp_path):
     import duckdb
 

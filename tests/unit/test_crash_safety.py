@@ -24,10 +24,12 @@ from tracer.cli.recover import recover as recover_verb
 from tracer.errors import DamagedFileError, OutputError, UsageError
 from tracer.losses import Entry
 from tracer.pipeline import loss_keys
+from tracer.repair import scan
 from tracer.repair.recover import find, recover
 from tracer.schema import SCHEMA
 from tracer.sinks import parquet_file
 from tracer.sinks.parquet_file import ParquetFile
+from tracer.sinks.seal import seal_of
 from tracer.temporary import Leftover, leftovers_in
 
 FOOTER = {"schema_version": "1", "session": "abc", "host": "h", "loss": '{"ring_full": 0}'}
@@ -94,8 +96,10 @@ def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rows_in(path: Path) -> list[int]:
     table = pq.read_table(path)
-    assert table.column("file").to_pylist() == [f"/f{n}" for n in table.column("seq").to_pylist()]
     numbers: list[int] = table.column("seq").to_pylist()
+    assert table.column("file").to_pylist() == [f"/f{n}" for n in numbers]
+    assert table.column("bytes").to_pylist() == numbers
+    assert table.column("time_ns").to_pylist() == [1_000_000 * n for n in numbers]
     return numbers
 
 
@@ -208,6 +212,18 @@ class TestTail:
         left = scene.die()
         assert recover(left).rows == 200
         assert rows_in(scene.path) == list(range(200))
+
+    def test_long_names_make_a_group_earlier(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1000)
+        row = batch_of(0, 10).nbytes / 10
+        monkeypatch.setattr(parquet_file, "GROUP_BYTES", 50 * row)
+        scene = Scene(tmp_path)
+        for _ in range(20):
+            scene.write(10)
+            assert scene.file._tail.memory_bytes < 50 * row
+        scene.file.close(FOOTER)
+        assert rows_in(scene.path) == list(range(200))
+        assert len(groups_in(scene.path)) >= 4
 
     def test_is_private(self, tmp_path):
         scene = Scene(tmp_path)
@@ -436,8 +452,42 @@ class TestRecover:
             found = recover(left)
         except DamagedFileError:
             return
-        assert found.rows <= 50
-        assert pq.read_table(scene.path).num_rows == found.rows
+        numbers = rows_in(scene.path)
+        assert len(numbers) == found.rows
+        assert numbers == sorted(set(numbers) & set(range(50)))
+
+    @pytest.mark.parametrize("place", range(0, 100, 6))
+    @pytest.mark.parametrize("tail", [False, True])
+    def test_one_changed_byte_costs_the_piece_that_it_is_in(self, tmp_path, place, tail):
+        scene = Scene(tmp_path)
+        ends = {(False, 0): 0}
+        for rows in (20, 20, 5, 5, 5):
+            scene.write(rows, sync=True)
+            part = scene.left.tail if rows < 16 else scene.left.main
+            ends[rows < 16, part.stat().st_size] = scene.rows
+        left = scene.die()
+        path = left.tail if tail else left.main
+        data = bytearray(path.read_bytes())
+        at = place * len(data) // 100
+        data[at] ^= 0x10
+        path.write_bytes(data)
+        recover(left)
+        before = max([rows for (where, end), rows in ends.items() if where == tail and end <= at], default=40)
+        after = min(rows for (where, end), rows in ends.items() if where == tail and end > at)
+        lost = range(before, 55 if tail else after)
+        assert rows_in(scene.path) == [number for number in range(55) if number not in lost]
+
+    def test_pieces_that_claim_each_others_bytes_are_read_a_few_times(self, tmp_path, monkeypatch):
+        data = b"PAR1"
+        for _ in range(500):
+            data += b"PAR1" + seal_of(data + b"PAR1")
+        left = Leftover(tmp_path / ".a.parquet.0123456789abcdef.tmp")
+        left.main.write_bytes(data)
+        read = []
+        monkeypatch.setattr(scan, "seal_of", lambda piece: read.append(len(piece)) or seal_of(piece))
+        with pytest.raises(DamagedFileError):
+            recover(left)
+        assert len(data) < sum(read) <= 4 * len(data)
 
 
 class TestVerb:

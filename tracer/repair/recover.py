@@ -21,6 +21,7 @@ from tracer.recording import DAMAGE, PREFIX
 from tracer.repair import scan
 from tracer.sinks.output_file import write_error
 from tracer.sinks.rewriting import Rewriter
+from tracer.sinks.seal import Unsealed
 from tracer.sinks.segments import MAGIC, SEGMENT_START
 from tracer.temporary import Leftover, leftover, leftovers_in, leftovers_of
 
@@ -89,7 +90,7 @@ class _Recovery:
         self._output = output
         self._main = main
         self._tail = tail
-        self._scan = scan.scan(main) if main is not None else scan.Scan([], False)
+        self._scan = scan.scan(main) if main is not None else scan.NOTHING
         self._keys: dict[bytes, bytes] = {}
         self._unused_bytes = len(main) - self._scan.used_bytes if main is not None else 0
         self._tail_used = 0
@@ -101,7 +102,7 @@ class _Recovery:
             segments = sum(self._take_segment(segment) for segment in self._scan.segments)
             before = self._rewriter.seen
             self._take_tail()
-            if not self._rewriter.seen and not (self._scan.is_complete and segments):
+            if not self._rewriter.seen and not (self._is_complete and segments):
                 raise _nothing(self._left.main)
             self._rewriter.close(self._footer(segments))
         except (OSError, pa.ArrowException) as error:
@@ -122,7 +123,7 @@ class _Recovery:
 
     @property
     def _is_complete(self) -> bool:
-        return self._scan.is_complete and not self._unused_bytes
+        return self._scan.footer is not None and not self._unused_bytes
 
     def _take_segment(self, segment: scan.Segment) -> bool:
         """Whether all of it could be read."""
@@ -136,7 +137,7 @@ class _Recovery:
 
     def _take_tail(self) -> None:
         """The rows of the tail that aren't in the file itself: it goes only when they are."""
-        if self._tail is None or self._scan.is_complete:
+        if self._tail is None or self._scan.footer is not None:
             return
         next_seq = self._rewriter.next_seq
         damaged: list[BaseException] = []
@@ -144,11 +145,11 @@ class _Recovery:
             rows = batch.filter(pc.greater_equal(batch.column("seq"), next_seq))
             self._rewriter.write(rows)
             self._keys |= keys if rows.num_rows else {}
-        self._unused_bytes += len(self._tail) - self._tail_used if damaged else 0
+        self._unused_bytes += len(self._tail) - self._tail_used
 
     def _tail_batches(self, tail: mmap.mmap) -> Iterator[tuple[pa.RecordBatch, dict[bytes, bytes]]]:
         """Each batch, and the footer as it was then."""
-        source = pa.BufferReader(pa.py_buffer(tail))
+        source = Unsealed(tail)
         with pa.ipc.open_stream(source) as reader:
             keys = dict(reader.schema.metadata or {})
             with contextlib.suppress(StopIteration):
@@ -156,10 +157,11 @@ class _Recovery:
                     batch, news = reader.read_next_batch_with_custom_metadata()
                     keys |= dict(news or {})
                     yield scan.checked(batch), keys
-                    self._tail_used = source.tell()
+                    self._tail_used = source.used_bytes
 
     def _footer(self, segments: int) -> dict[str, str]:
-        texts = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in self._keys.items()}
+        keys = self._keys if self._scan.footer is None else self._scan.footer
+        texts = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in keys.items()}
         own = {k.removeprefix(PREFIX): v for k, v in texts.items() if k.startswith(PREFIX) and k != SEGMENT_START}
         own["schema_version"] = str(schema.VERSION)
         if self._is_complete:

@@ -11,10 +11,13 @@ import pyarrow.parquet as pq
 
 from tracer import schema
 from tracer.recording import DAMAGE
+from tracer.sinks.seal import MARK, SEAL, seal_of, sealed_length
 from tracer.sinks.segments import MAGIC, SEGMENT_START
 
-FOOTER_BYTES = 256 << 20
-"""No footer is larger."""
+MOST_READINGS = 4
+"""So many times its size is read of a file at most: it may be made of pieces that claim each other's bytes."""
+
+START = SEGMENT_START.encode()
 
 FOOTER_BEGINS = 0x15
 """First byte of every footer: its first field, a 32-bit number, as Thrift's compact protocol has it."""
@@ -32,21 +35,32 @@ class Segment(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """The segments of a file, in order, and whether they are all that it was to hold."""
+    """What of a file is whole: its segments, in order."""
 
     segments: list[Segment]
-    is_complete: bool
+    used_bytes: int
+    """Bytes of the file that are part of a segment, or seal one."""
+    footer: Mapping[bytes, bytes] | None
+    """What the footer of all says; None if there is none, because the file is not complete."""
 
-    @property
-    def used_bytes(self) -> int:
-        """Bytes of the file that are part of a segment."""
-        return sum(segment.end - segment.start for segment in self.segments)
+
+NOTHING = Scan([], 0, None)
 
 
 def scan(file: mmap.mmap) -> Scan:
-    """Find the segments of a file."""
+    """Find the segments of a file.
+
+    One that ended before anything was made safe is one segment without a seal, and is believed as any Parquet file is.
+    """
+    segments = list(_segments(file))
+    sealed = sum(segment.end - segment.start + SEAL.size for segment in segments)
     whole = _whole(file)
-    return Scan([whole], True) if whole is not None else Scan(list(_segments(file)), False)
+    if whole is None:
+        return Scan(segments, sealed, None)
+    if not segments:
+        return Scan([whole], len(file), whole.keys)
+    is_complete = whole.rows == sum(segment.rows for segment in segments) and _footer_start(file, len(file)) == sealed
+    return Scan(segments, len(file), whole.keys) if is_complete else Scan(segments, sealed, None)
 
 
 def batches(file: mmap.mmap, segment: Segment) -> Iterator[pa.RecordBatch]:
@@ -72,50 +86,53 @@ def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _whole(file: mmap.mmap) -> Segment | None:
     """The whole file as one segment, if it lacks nothing but its name."""
-    found = _segment(file, len(file)) if file[-len(MAGIC) :] == MAGIC else None
-    if found is None or SEGMENT_START.encode() in found.keys:
+    found = _segment(file, 0, len(file)) if file[-len(MAGIC) :] == MAGIC else None
+    if found is None or START in found.keys:
         return None
     return found
 
 
 def _segments(file: mmap.mmap) -> Iterator[Segment]:
-    used, position = 0, len(MAGIC)
-    while (position := file.find(MAGIC, position)) >= 0:
+    used, position, unread = 0, 0, MOST_READINGS * len(file)
+    while (position := file.find(MAGIC + MARK, position)) >= 0:
         position += len(MAGIC)
-        found = _segment(file, position)
-        if found is not None and found.start >= used and SEGMENT_START.encode() in found.keys:
-            used = found.end
+        seal = file[position : position + SEAL.size]
+        start = position - (sealed_length(seal) or 0)
+        if not used <= start < position:
+            continue
+        unread -= position - start
+        if unread < 0:
+            return
+        found = _segment(file, start, position) if _is_intact(file, start, position, seal) else None
+        if found is not None:
+            used = position + SEAL.size
             yield found
 
 
-def _segment(file: mmap.mmap, end: int) -> Segment | None:
-    """The segment that ends here, if one does."""
-    length = int.from_bytes(file[end - 8 : end - 4], "little")
-    footer_start = end - 8 - length
-    if not 0 < length <= FOOTER_BYTES or footer_start < len(MAGIC) or file[footer_start] != FOOTER_BEGINS:
+def _is_intact(file: mmap.mmap, start: int, end: int, seal: bytes) -> bool:
+    with memoryview(file) as there, there[start:end] as piece:
+        return seal_of(piece) == seal
+
+
+def _footer_start(file: mmap.mmap, end: int) -> int:
+    """Where the footer begins that ends here."""
+    return end - 8 - int.from_bytes(file[end - 8 : end - 4], "little")
+
+
+def _segment(file: mmap.mmap, start: int, end: int) -> Segment | None:
+    """The segment that begins and ends here, if one does.
+
+    Its columns are not looked at one by one: pyarrow ends the process over some that contradict themselves. Whoever
+    reads them gets an error.
+    """
+    footer_start = _footer_start(file, end)
+    if not max(start, len(MAGIC)) <= footer_start < end - 8 or file[footer_start] != FOOTER_BEGINS:
         return None
     try:
         footer = pq.read_metadata(pa.BufferReader(MAGIC + file[footer_start:end]))
         keys = footer.metadata or {}
-        start = int(keys.get(SEGMENT_START.encode(), b"0"))
-        if not _fits(footer, max(start, len(MAGIC)), footer_start):
+        if not footer.schema.to_arrow_schema().equals(schema.SCHEMA) or int(keys.get(START, b"0")) != start:
             return None
     except DAMAGE:
         return None
     return Segment(start, end, footer.num_rows, keys)
-
-
-def _fits(footer: pq.FileMetaData, start: int, end: int) -> bool:
-    """Whether a footer describes columns of ours that lie where it says, in that segment."""
-    if not footer.schema.to_arrow_schema().equals(schema.SCHEMA):
-        return False
-    for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
-        for index in range(group.num_columns):
-            column = group.column(index)
-            first = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
-            if not start <= first <= column.data_page_offset <= end or column.total_compressed_size < 0:
-                return False
-            if first + column.total_compressed_size > end or column.file_path:
-                return False
-    return True

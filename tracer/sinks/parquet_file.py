@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tracer.sinks.output_file import OutputFile
-from tracer.sinks.parquet_options import GROUP_ROWS, Footer
+from tracer.sinks.parquet_options import GROUP_BYTES, GROUP_ROWS, Footer
 from tracer.sinks.segments import SegmentedWriter
 from tracer.sinks.tail import Tail, one_batch
 
@@ -50,7 +50,7 @@ class ParquetFile:
         self._rows += batch.num_rows
         if self._tail is None:
             self._writer.write_batch(batch)
-        elif batch.num_rows >= SMALL_ROWS or self._tail.rows + batch.num_rows >= GROUP_ROWS:
+        elif batch.num_rows >= SMALL_ROWS or _makes_a_group(self._tail, batch):
             self._write_group(self._tail, batch, footer)
         else:
             self._tail.append(batch, footer())
@@ -103,3 +103,8 @@ class ParquetFile:
         self._writer.checkpoint(footer())
         self.file.sync()
         tail.clear()
+
+
+def _makes_a_group(tail: Tail, batch: pa.RecordBatch) -> bool:
+    """Whether the two are enough for a row group."""
+    return bool(tail.rows + batch.num_rows >= GROUP_ROWS or tail.memory_bytes + batch.nbytes >= GROUP_BYTES)

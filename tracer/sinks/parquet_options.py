@@ -28,6 +28,9 @@ of texts hardly ever would, and finding them took a fifth of all writing."""
 GROUP_ROWS = 1 << 17
 """Rows of a full row group."""
 
+GROUP_BYTES = 32 << 20
+"""Memory of one: rows with long names of their own make one earlier."""
+
 FOOTER_PREFIX = "tracer."
 
 Footer = Callable[[], Mapping[str, str]]

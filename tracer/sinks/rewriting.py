@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from tracer import schema
 from tracer.sinks.parquet_file import ParquetFile
-from tracer.sinks.parquet_options import GROUP_ROWS
+from tracer.sinks.parquet_options import GROUP_BYTES, GROUP_ROWS
 from tracer.sinks.tail import one_batch
 
 
@@ -32,7 +32,7 @@ class Rewriter:
         self._renumber = renumber
         self._file = ParquetFile(path, force=force)
         self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = 0
+        self._waiting_rows = self._waiting_bytes = 0
 
     @property
     def seconds(self) -> float:
@@ -47,8 +47,11 @@ class Rewriter:
         self.seen += batch.num_rows
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
+        self._waiting_bytes += batch.nbytes
         while self._waiting_rows >= GROUP_ROWS:
             self._write_group(GROUP_ROWS)
+        if self._waiting_rows and self._waiting_bytes >= GROUP_BYTES:
+            self._write_group(self._waiting_rows)
 
     def close(self, footer: Mapping[str, str]) -> int:
         """Complete the recording; its size."""
@@ -70,6 +73,7 @@ class Rewriter:
         table = one_batch(self._waiting)
         rest = table.slice(rows)
         self._waiting, self._waiting_rows = rest.to_batches(), rest.num_rows
+        self._waiting_bytes = rest.nbytes if rest.num_rows else 0
         (batch,) = table.slice(0, rows).to_batches()
         if self._renumber:
             numbers = pa.array(range(self.rows, self.rows + rows), pa.int64())

@@ -1,7 +1,8 @@
 """A Parquet file that is readable up to its last checkpoint, however its writer ends.
 
-The file is written in segments, each with a footer of its own behind its row groups. Offsets in a footer count from the
-start of the file, so that the bytes up to the end of any footer are a Parquet file which holds that segment's rows.
+The file is written in segments, each with a footer of its own behind its row groups, and a seal behind that. Offsets
+in a footer count from the start of the file, so that the bytes up to the end of any footer are a Parquet file which
+holds that segment's rows.
 `close` puts one footer for all of them behind the last. A reader of the whole file sees that one only; the others are
 gaps between row groups, which the format allows.
 """
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 
 from tracer import schema
 from tracer.sinks.parquet_options import FOOTER_PREFIX, WRITER_OPTIONS, footer_keys
+from tracer.sinks.seal import seal_of
 
 MAGIC = b"PAR1"
 
@@ -54,7 +56,9 @@ class SegmentedWriter:
         """End the segment: once the stream is synced, all rows so far can be recovered. Without new ones it does
         nothing."""
         if self._groups:
-            self._end(footer_keys(footer) | {SEGMENT_START: str(self._start)})
+            start = self._start
+            self._end(footer_keys(footer) | {SEGMENT_START: str(start)})
+            self._seal(start)
 
     def close(self, footer: Mapping[str, str]) -> None:
         """Complete the file."""
@@ -87,6 +91,16 @@ class SegmentedWriter:
         self._groups = 0
         self._stream.flush()
         self._start = self._stream.tell()
+
+    def _seal(self, start: int) -> None:
+        """Seal the segment that begins there and ends at the end of the file."""
+        with (
+            mmap.mmap(self._stream.fileno(), self._start, prot=mmap.PROT_READ) as file,
+            memoryview(file) as there,
+            there[start:] as segment,
+        ):
+            self._start += self._stream.write(seal_of(segment))
+        self._stream.flush()
 
 
 class _Behind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ import pyarrow as pa
 from tracer import schema
 from tracer.sinks.output_file import open_private
 from tracer.sinks.parquet_options import footer_keys
+from tracer.sinks.seal import Unsealed, seal_of
 from tracer.temporary import NEXT_TAIL, TAIL
 
 OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -22,7 +24,7 @@ SPARSE_BYTES = 1 << 20
 
 
 class Tail:
-    """An Arrow IPC stream of small batches, each on disk as soon as it is appended.
+    """An Arrow IPC stream of small batches, each sealed and on disk as soon as it is appended.
 
     A batch of a few rows takes some kilobytes. Whenever the file is much larger than it was when it was last written as
     one batch, it is written so again: it stays below twice of what its rows need, and no row is written more than a few
@@ -32,10 +34,13 @@ class Tail:
     def __init__(self, temporary: Path) -> None:
         self.path = temporary.with_suffix(TAIL)
         self.rows = 0
+        self.memory_bytes = 0
+        """What its batches took in memory, each by itself."""
         self.is_dirty = False
         self._dense_bytes = 0
         self._stream: BufferedWriter | None = None
         self._writer: pa.ipc.RecordBatchStreamWriter | None = None
+        self._piece = io.BytesIO()
         self._footer: Mapping[str, str] = {}
         self._said: Mapping[str, str] = {}
 
@@ -52,6 +57,7 @@ class Tail:
             self._stream = open_private(self.path)
         self._write(batch)
         self.rows += batch.num_rows
+        self.memory_bytes += batch.nbytes
         if self._stream.tell() > 2 * self._dense_bytes + SPARSE_BYTES:
             self._densify()
 
@@ -66,7 +72,7 @@ class Tail:
         if self._stream is None:
             return schema.SCHEMA.empty_table()
         there = os.pread(self._stream.fileno(), self._stream.tell(), 0)
-        with pa.ipc.open_stream(there) as reader:
+        with pa.ipc.open_stream(Unsealed(there)) as reader:
             return one_batch(list(reader))
 
     def clear(self) -> None:
@@ -76,7 +82,7 @@ class Tail:
         self._writer = None
         self._stream.seek(0)
         self._stream.truncate()
-        self.rows = self._dense_bytes = 0
+        self.rows = self.memory_bytes = self._dense_bytes = 0
         self.is_dirty = False
 
     def close(self, *, keep: bool = False) -> None:
@@ -96,11 +102,16 @@ class Tail:
         assert self._stream is not None
         keys = footer_keys(self._footer)
         if self._writer is None:
-            self._writer = pa.ipc.new_stream(self._stream, schema.SCHEMA.with_metadata(keys), options=OPTIONS)
+            self._writer = pa.ipc.new_stream(self._piece, schema.SCHEMA.with_metadata(keys), options=OPTIONS)
             self._said = keys
         news = {key: value for key, value in keys.items() if self._said.get(key) != value}
         self._writer.write_batch(batch, custom_metadata=news)
         self._said = keys
+        piece = self._piece.getvalue()
+        self._piece.seek(0)
+        self._piece.truncate()
+        self._stream.write(seal_of(piece))
+        self._stream.write(piece)
         self._stream.flush()
         self.is_dirty = True
 
