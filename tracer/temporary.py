@@ -18,9 +18,14 @@ PATTERN = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}\.(?:tmp|tail2?)", re.DOTALL)
 NAME_BYTES = 200
 """What of the wished name a temporary one holds: 255 bytes are the most that a name may have."""
 
+SUFFIX_BYTES = 20
+"""A suffix longer than this is a part of the name."""
+
 
 def temporary_name(name: str) -> str:
-    """Under which a file of that name is written: a dot, the name (its first 200 bytes), something unguessable."""
+    """Under which a file of that name is written: a dot, the name (of one that is long the start, and its suffix),
+    something unguessable.
+    """
     return f".{_start(name)}.{secrets.token_hex(8)}{MAIN}"
 
 
@@ -57,8 +62,13 @@ def leftover(path: Path) -> Leftover | None:
 
 
 def leftovers_of(path: Path) -> list[Leftover]:
-    """What was left of the recordings that wished for this name, oldest first."""
-    found = (candidate for candidate in leftovers_in(path.parent) if _start(path.name) == candidate.wished.name)
+    """What was left of the recordings that wished for this name, in parts or slices or not, oldest first."""
+    part = re.compile(re.escape(path.stem) + r"-(?:ring-)?\d{4,}" + re.escape(path.suffix), re.DOTALL)
+    found = (
+        candidate
+        for candidate in leftovers_in(path.parent)
+        if candidate.wished.name == _start(path.name) or part.fullmatch(candidate.wished.name)
+    )
     return sorted(found, key=_modified)
 
 
@@ -103,4 +113,10 @@ def _modified(candidate: Leftover) -> float:
 
 
 def _start(name: str) -> str:
-    return os.fsdecode(os.fsencode(name)[:NAME_BYTES])
+    """The name, or of a long one as many characters as there is room for, and its suffix."""
+    if len(os.fsencode(name)) <= NAME_BYTES:
+        return name
+    suffix = Path(name).suffix
+    if len(os.fsencode(suffix)) > SUFFIX_BYTES:
+        suffix = ""
+    return os.fsencode(name)[: NAME_BYTES - len(os.fsencode(suffix))].decode(errors="ignore") + suffix

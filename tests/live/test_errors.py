@@ -50,6 +50,20 @@ class TestRequest:
         assert ended.stderr == refused(f"unknown {what} {name.removeprefix('!')!r}", f"did you mean {nearest!r}?")
         assert not list(work.iterdir())
 
+    @pytest.mark.parametrize(
+        ("option", "message", "hint"),
+        [
+            (("--uid", "4294967295"), "4294967295 is no user's number", "they go from 0 to 4294967294"),
+            (("--comm", "sixteen-bytes-16"), "no thread has a name of 16 bytes", "the kernel keeps the first 15"),
+        ],
+    )
+    def test_filter_that_nothing_passes(
+        self, option: tuple[str, str], message: str, hint: str, cli: Cli, work: Path
+    ) -> None:
+        ended = cli("record", "-o", "a.parquet", *option, *WORK, status=2)
+        assert ended.stderr == refused(message, hint)
+        assert not list(work.iterdir())
+
     @pytest.mark.parametrize("option", ["-p", "-t"])
     def test_pid_that_does_not_exist(self, option: str, cli: Cli, work: Path) -> None:
         ended = cli("record", "-o", "a.parquet", option, NO_PROCESS, status=2)

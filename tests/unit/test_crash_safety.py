@@ -406,6 +406,18 @@ class TestRecover:
         with pytest.raises(UsageError, match="nothing was left behind"):
             find(tmp_path / "other.parquet")
 
+    @pytest.mark.parametrize("name", ["x-0001.parquet", "x-12345.parquet", "x-ring-0003.parquet"])
+    def test_finds_parts_and_slices_by_the_name_that_was_given(self, name, tmp_path):
+        left = Leftover(tmp_path / f".{name}.0123456789abcdef.tmp")
+        for other in (left.main, tmp_path / ".x-1.parquet.0123456789abcdef.tmp"):
+            other.touch()
+        assert find(tmp_path / "x.parquet") == [left]
+
+    def test_a_folder_of_such_a_name(self, tmp_path):
+        (tmp_path / ".x.parquet.0123456789abcdef.tmp").mkdir()
+        with pytest.raises(UsageError):
+            recover(*find(tmp_path / "x.parquet"))
+
     def test_a_long_name(self, tmp_path):
         file = ParquetFile(tmp_path / ("x" * 250), durable=True)
         file.write(batch_of(0, 20), told)

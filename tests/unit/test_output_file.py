@@ -36,8 +36,9 @@ class TestCommit:
         assert names(tmp_path) == ["a"]
         assert path.read_bytes() == b"new"
 
-    def test_is_private_whatever_the_umask(self, tmp_path):
-        old = os.umask(0)
+    @pytest.mark.parametrize("umask", [0, 0o777])
+    def test_is_private_whatever_the_umask(self, umask, tmp_path):
+        old = os.umask(umask)
         try:
             complete(tmp_path / "a")
         finally:
@@ -136,6 +137,26 @@ class TestExisting:
             OutputFile(output_file.Path("/dev/null"), force=True)
 
 
+class TestTemporaryName:
+    def test_is_refused_as_a_name(self, tmp_path):
+        with pytest.raises(OutputError, match="is what a recording is called that is being written"):
+            OutputFile(tmp_path / ".a.parquet.0123456789abcdef.tmp")
+        assert names(tmp_path) == []
+
+    @pytest.mark.parametrize(
+        ("name", "kept"),
+        [
+            ("a.parquet", "a.parquet"),
+            ("x" * 230 + ".parquet", "x" * 192 + ".parquet"),
+            ("a" + "\u00e9" * 110 + ".parquet", "a" + "\u00e9" * 95 + ".parquet"),
+            ("." + "x" * 250, "." + "x" * 199),
+            ("a." + "x" * 250, "a." + "x" * 198),
+        ],
+    )
+    def test_of_a_long_one_keeps_whole_characters_and_the_suffix(self, name, kept):
+        assert temporary.wished_name(temporary.temporary_name(name)) == kept
+
+
 class TestOwner:
     """As root only: another user can't give files away."""
 
@@ -152,7 +173,7 @@ class TestOwner:
         complete(tmp_path / "a")
         assert given == [(1000, 1001)]
 
-    @pytest.mark.parametrize("uid", ["", "root", "-1", "1;2", None])
+    @pytest.mark.parametrize("uid", ["", "root", "-1", "1;2", "4294967295", "9" * 30, None])
     def test_stays_if_there_is_no_such_user(self, uid, given, tmp_path, monkeypatch):
         monkeypatch.delenv("SUDO_UID", raising=False)
         if uid is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from functools import partial
 from pathlib import Path
 
@@ -186,6 +187,28 @@ class TestDataset:
             Dataset(tmp_path / "no" / "d").check(force=False)
         with pytest.raises(OutputError, match="f is not a folder"):
             Dataset(tmp_path / "f").check(force=False)
+
+    @pytest.mark.parametrize("name", ["events", "events/host=a%2Fb%3Dc", "events/host=a%2Fb%3Dc/date=1970-01-01"])
+    def test_links_in_it_are_not_followed(self, name, tmp_path):
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        link = tmp_path / "d" / name
+        link.parent.mkdir(parents=True)
+        link.symlink_to(elsewhere)
+        names = Dataset(tmp_path / "d")
+        with pytest.raises(OutputError, match="is a link"):
+            names.path(1, "1970-01-01", FOOTER)
+        assert list(elsewhere.iterdir()) == []
+
+    def test_nobody_else_may_write_there_whatever_the_umask(self, tmp_path):
+        old = os.umask(0)
+        try:
+            Parts(Dataset(tmp_path / "d"), Rotation()).close(FOOTER)
+        finally:
+            os.umask(old)
+        folders = [path for path in (tmp_path / "d").rglob("*") if path.is_dir()]
+        assert len(folders) == 3
+        assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o755}
 
     def test_after_a_crash_the_part_that_ran_is_recovered(self, tmp_path):
         parts = Parts(Dataset(tmp_path), Rotation(rows=20), durable=True)

@@ -49,11 +49,18 @@ COMPILER = threading.Lock()
 FILTER_FORMAT = struct.Struct("=IIIIQII16s")
 
 
+LARGEST_UID = 2**32 - 2
+"""One more means none (include/linux/uidgid.h)."""
+
+COMM_BYTES = 15
+"""TASK_COMM_LEN without its NUL (include/linux/sched.h)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """What the kernel program looks at; everything that is given must hold.
 
-    Raises UsageError for an `identity` that is none.
+    Raises UsageError for what can't be.
     """
 
     everything: bool = False
@@ -68,6 +75,12 @@ class Filter:
     def __post_init__(self) -> None:
         if self.identity not in get_args(Identity):
             raise UsageError(f"no such identity: {self.identity!r}", hint=" or ".join(get_args(Identity)))
+        if self.uid is not None and not 0 <= self.uid <= LARGEST_UID:
+            raise UsageError(f"{self.uid} is no user's number", hint=f"they go from 0 to {LARGEST_UID}")
+        if self.comm is not None and len(self.comm) > COMM_BYTES:
+            raise UsageError(
+                f"no thread has a name of {len(self.comm)} bytes", hint=f"the kernel keeps the first {COMM_BYTES}"
+            )
 
     def pack(self) -> bytes:
         """`struct filter_config`, with the calling process excluded. Raises UsageError for a cgroup that is none."""
@@ -82,8 +95,8 @@ class Filter:
             | FILTER_IDENTITY * (self.identity == "always")
         )
         cgroup_id, level = cgroup_key(self.cgroup) if self.cgroup is not None else (0, 0)
-        comm = (self.comm or b"")[:15]
-        return FILTER_FORMAT.pack(flags, os.getpid(), self.uid or 0, self.tid or 0, cgroup_id, level, 0, comm)
+        uid, tid, comm = self.uid or 0, self.tid or 0, self.comm or b""
+        return FILTER_FORMAT.pack(flags, os.getpid(), uid, tid, cgroup_id, level, 0, comm)
 
 
 def cgroup_key(path: Path) -> tuple[int, int]:

@@ -66,7 +66,7 @@ LOSS_STATUS = 3
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @click.option("--rotate-size", "size_bytes", type=Size(), help="Begin a new part when one is this large: 100M.")
 @click.option("--rotate-time", "time_s", type=Duration(), help="Begin a new part after this time: 10m.")
-@click.option("--rotate-rows", "rows", type=click.IntRange(min=1), help="Begin a new part after so many rows.")
+@click.option("--rotate-rows", "rows", type=click.IntRange(1, 2**62), help="Begin a new part after so many rows.")
 @click.option("--ring", "ring_s", type=Duration(), help="Keep the last while only: 60s. SIGUSR1 writes it.")
 @click.option("--keep", type=click.IntRange(min=1), help="Keep this many parts; the oldest are removed.")
 @click.option(

@@ -217,8 +217,12 @@ def _mapped(path: Path) -> Iterator[mmap.mmap | None]:
         return
     except OSError as error:
         raise UsageError(f"can't open {path}: {error.strerror}", hint=HINT) from error
+    try:
+        _take(descriptor, path)
+    except UsageError:
+        os.close(descriptor)
+        raise
     with os.fdopen(descriptor, "rb") as file:
-        _take(file.fileno(), path)
         size = os.fstat(file.fileno()).st_size
         there = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) if size else None
         yield there

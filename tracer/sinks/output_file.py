@@ -11,7 +11,10 @@ from io import BufferedWriter
 from pathlib import Path
 
 from tracer.errors import OutputError
-from tracer.temporary import temporary_name
+from tracer.temporary import temporary_name, wished_name
+
+LARGEST_ID = 2**32 - 2
+"""Of a user or group: one more means none (include/linux/uidgid.h)."""
 
 
 class OutputFile:
@@ -38,6 +41,10 @@ class OutputFile:
             raise open_error(path, error) from error
 
     def _check_name(self) -> None:
+        if wished_name(self.path.name) is not None:
+            raise OutputError(
+                f"{self.path.name} is what a recording is called that is being written", hint="choose another name"
+            )
         try:
             mode = self.path.stat().st_mode
         except OSError as error:
@@ -126,6 +133,7 @@ def open_private(path: Path) -> BufferedWriter:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
+    os.fchmod(descriptor, 0o600)  # the umask may have taken it from us, too
     with suppress(OSError):  # a file system without locks
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     owner = invoking_user()
@@ -138,9 +146,13 @@ def open_private(path: Path) -> BufferedWriter:
 def invoking_user() -> tuple[int, int] | None:
     """User and group of who called sudo, if we are root for somebody."""
     uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal():
+    if os.geteuid() == 0 and _is_id(uid) and _is_id(gid):
         return int(uid), int(gid)
     return None
+
+
+def _is_id(text: str) -> bool:
+    return text.isdecimal() and int(text) <= LARGEST_ID
 
 
 def _exists(path: Path) -> OutputError:

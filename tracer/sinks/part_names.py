@@ -84,7 +84,8 @@ class Dataset:
     def check(self, *, force: bool) -> None:
         """Make the folder. Raises OutputError if that is impossible; nothing there is ever replaced."""
         try:
-            _make(self._folder, invoking_user())
+            if not self._folder.is_dir():
+                _make(self._folder, invoking_user())
         except FileExistsError as error:
             raise OutputError(f"{self._folder} is not a folder", hint="give another place with -o") from error
         except OSError as error:
@@ -99,6 +100,10 @@ class Dataset:
             status = folder.stat()
             folder /= name
             _make(folder, (status.st_uid, status.st_gid))
+            if folder.is_symlink():
+                raise OutputError(
+                    f"{folder} is a link", hint="give a folder with -o in which nobody else can put links"
+                )
         return folder / f"{footer.get('session', 'session')}-{number:04}.parquet"
 
     def finish(self, last: int) -> None:
@@ -110,9 +115,12 @@ def _make(folder: Path, owner: tuple[int, int] | None) -> None:
 
     What can't be given away stays ours: then nobody else can be meant to write there.
     """
-    if folder.is_dir():
-        return
-    folder.mkdir()
+    try:
+        folder.mkdir(0o755)
+    except FileExistsError:
+        if folder.is_dir():
+            return
+        raise
     if owner is not None and owner != (os.geteuid(), os.getegid()):
         with suppress(PermissionError):
             os.chown(folder, *owner, follow_symlinks=False)
