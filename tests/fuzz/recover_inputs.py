@@ -8,7 +8,7 @@ the pieces of the two files, by somebody who means harm and puts their seals rig
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tracer import recording
 from tracer.errors import DamagedFileError
+from tracer.losses import entries_for, parse_entries, parse_totals
 from tracer.repair.recover import recover
 from tracer.schema import SCHEMA
 from tracer.sinks import parquet_file
@@ -187,11 +187,15 @@ def _check(path: Path, rows: int, *, is_ours: bool) -> None:
     table.validate(full=True)
     assert table.num_rows == rows
     if not is_ours:
-        with recording.open(path) as opened:
-            assert opened.rows == rows
-            opened.losses.validate(full=True)
+        _check_losses(pq.read_metadata(path).metadata)
         return
     numbers = table.column("seq").to_pylist()
     assert numbers == sorted(set(numbers)), "in order, none twice"
     is_one = pc.is_in(written().column("seq"), value_set=table.column("seq").combine_chunks())
     assert table.to_pylist() == written().filter(is_one).to_pylist(), "as they were written"
+
+
+def _check_losses(footer: Mapping[bytes, bytes]) -> None:
+    """That they can be told. The recording is not opened: DuckDB, used under atheris, breaks malloc at the end."""
+    told = {key: footer.get(b"tracer." + key, b"").decode(errors="backslashreplace") for key in (b"loss", b"losses")}
+    entries_for(parse_totals(told[b"loss"]), parse_entries(told[b"losses"]))
