@@ -15,6 +15,7 @@ from conftest import Cli, Counted, Start, records_of, stop, until, until_attache
 from test_watch import new_view
 
 import tracer
+from tracer._fast.ring import Ring
 from tracer.capture.kernel import LOSS_CAUSES
 from tracer.cli.progress import closing_line
 from tracer.pipeline import Command, Filter, LiveSession, ParquetRecorder, Processes, Watch
@@ -188,6 +189,30 @@ def test_a_counter_that_can_not_be_read_is_unknown(work: Path) -> None:
         entries = opened.losses.to_pylist()
     assert {entry["cause"] for entry in entries} == unread
     assert all(entry["lost"] is None and entry["from_ns"] < entry["to_ns"] for entry in entries)
+
+
+class Stuck:
+    """A ring of which nothing can be read, as behind a record that is never completed."""
+
+    def __init__(self, ring: Ring) -> None:
+        self.pending_bytes = ring.pending_bytes
+
+    def drain(self, block: object) -> int:
+        return 0
+
+
+def test_what_is_left_in_the_ring_is_counted(work: Path) -> None:
+    with LiveSession(Command(["true"]), frozenset({"execve"}), Filter()) as session:
+        session._ring = Stuck(session._ring)  # type: ignore[assignment]
+        outcome = record_session(session, ParquetRecorder(work / "a.parquet"))
+        left = session._ring.pending_bytes()
+    assert outcome.rows == 0
+    assert left >= 24, "an enter and an exit at least"
+    lost = {cause: count for cause, count in outcome.losses.items() if count != 0}
+    assert lost == {"undrained_bytes": left}
+    assert f", of at least as many calls, lost: undrained_bytes {left:,}; " in closing_line(work / "a.parquet", outcome)
+    with tracer.open(work / "a.parquet") as opened:
+        assert opened.loss == outcome.losses
 
 
 def test_nothing_lost_is_an_empty_ledger(cli: Cli, work: Path) -> None:

@@ -200,6 +200,17 @@ def test_copies(scene: Scene) -> None:
     assert [scene.file(fd) for fd in (4, 5, 6, 7)] == ["/one"] * 4
 
 
+def test_a_copy_of_what_proc_answered_is_no_fact(scene: Scene) -> None:
+    scene.name(3, b"/asked", from_proc=True)
+    scene.call("dup3", 3, 5, 0, ret=5)
+    scene.call("fcntl", 5, F_DUPFD, 0, ret=6)
+    for fd in (3, 5, 6):
+        row = scene.call("fsync", fd)
+        assert (row["file"], row["file_source"]) == ("/asked", "proc")
+    scene.name(5, b"/told")
+    assert [scene.call("fsync", fd)["file_source"] for fd in (3, 5, 6)] == ["proc", "kernel", "proc"]
+
+
 def test_a_failed_copy_changes_nothing(scene: Scene) -> None:
     scene.open(b"/one", 3)
     scene.open(b"/two", 4)
