@@ -166,6 +166,15 @@ class TestMemoryLimit:
             until(lambda: not (place / "cgroup.procs").read_text(), "the end of all in the cgroup")
             place.rmdir()
 
+    def test_a_ring_that_does_not_fit_is_refused(self, tracer_cli: Path, group: Path, work: Path) -> None:
+        """Of the largest size: its number of bytes needs 32 bits without a sign."""
+        enter = f"echo $$ > {group}/cgroup.procs; exec {tracer_cli} record -o a.parquet --buffer-size 2G -- touch mark"
+        ended = subprocess.run(["sh", "-c", enter], cwd=work, capture_output=True, timeout=60, check=False)
+        assert ended.returncode == 2
+        message = b"the kernel has no memory for a ring buffer of 2097152 KiB\n  hint: a smaller --buffer-size\n"
+        assert ended.stderr == b"tracer-cli: error: " + message
+        assert list(work.iterdir()) == []
+
     def test_a_recorder_lives_within_it(self, programs: Path, tracer_cli: Path, group: Path, work: Path) -> None:
         calls = 2_000_000
         enter = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import platform
 import struct
@@ -45,6 +46,9 @@ Identity = Literal["auto", "always"]
 call that is seen, or of all."""
 
 COMPILER = threading.Lock()
+
+MAP_TYPE_RINGBUF = 27
+"""BPF_MAP_TYPE_RINGBUF of include/uapi/linux/bpf.h."""
 
 FILTER_FORMAT = struct.Struct("=IIIIQII16s")
 
@@ -140,6 +144,7 @@ class KernelSource:
         self.has_identity = bool(offsets["HAS_IDENTITY"])
         if filters.identity == "always" and not self.has_identity:
             raise MachineError("this kernel can't tell which file a descriptor means", hint="see: tracer-cli doctor")
+        check_memory(bcc.lib, self.ring_bytes)
         self._bpf = compile_program(bcc, offsets, self.ring_bytes)
         bcc.lib.bpf_table_leaf_size.restype = ctypes.c_size_t
         bcc.lib.bpf_table_leaf_size.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
@@ -274,6 +279,20 @@ def ring_size(wanted_bytes: int) -> int:
     return int(1 << (wanted_bytes - 1).bit_length())
 
 
+def check_memory(lib: Any, ring_bytes: int) -> None:
+    """Make a ring and give it back at once (64 MiB: 20 ms): bcc would say on stderr why it can't, and to us only that.
+
+    Raises MachineError if there is not so much memory.
+    """
+    map_fd = lib.bcc_create_map(MAP_TYPE_RINGBUF, b"ring", 0, 0, ctypes.c_uint32(ring_bytes), 0)
+    if map_fd >= 0:
+        os.close(map_fd)
+    elif ctypes.get_errno() == errno.ENOMEM:
+        raise MachineError(
+            f"the kernel has no memory for a ring buffer of {ring_bytes >> 10} KiB", hint="a smaller --buffer-size"
+        )
+
+
 def compile_program(bcc: ModuleType, constants: dict[str, int], ring_bytes: int) -> Any:
     """The compiled module, not yet loaded into the kernel. One thread at a time: bcc's compiler is not made for more.
 
@@ -281,7 +300,7 @@ def compile_program(bcc: ModuleType, constants: dict[str, int], ring_bytes: int)
     """
     folder = program_folder()
     flags = [f"-D{name}={value}" for name, value in constants.items()]
-    flags += [f"-DRING_PAGES={ring_bytes // os.sysconf('SC_PAGESIZE')}", f"-I{folder}", "-Wno-unused-function"]
+    flags += [f"-DRING_PAGES={ring_bytes // os.sysconf('SC_PAGESIZE')}u", f"-I{folder}", "-Wno-unused-function"]
     try:
         with COMPILER, kernel_headers(folder):
             return bcc.BPF(src_file=str(folder / "tracer.bpf.c"), cflags=flags)
