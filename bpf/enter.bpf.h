@@ -56,8 +56,8 @@ static __always_inline int nothing_to_tell(const struct process *process, const 
 {
 	const struct name_section *section = (const struct name_section *)(name->bytes + NAME_AT);
 
-	return section->kind == TRACER_NAME_NONE && !was_ring_full() && !tag_of(process, fd) &&
-	       !(is_kept_apart(process, fd) && find_told(process, fd));
+	return section->kind == TRACER_NAME_NONE && process->watches_identity != WATCH_DIVIDED && !was_ring_full() &&
+	       !tag_of(process, fd) && !(is_kept_apart(process, fd) && find_told(process, fd));
 }
 
 /* Puts the name into the batch. */

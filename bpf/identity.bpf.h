@@ -45,12 +45,12 @@ static __always_inline u64 identity_of(s32 fd)
 	return sum | 1;
 }
 
-/* From now on each use of a descriptor of the current process is compared. */
-static __always_inline void watch_identity(struct process *process)
+/* From now on the current process is watched, at least so closely. */
+static __always_inline void watch(struct process *process, u8 how)
 {
-	if (!HAS_IDENTITY || process->watches_identity)
+	if (!HAS_IDENTITY || process->watches_identity >= how)
 		return;
-	process->watches_identity = 1;
+	process->watches_identity = how;
 	move_version(bpf_get_current_pid_tgid() >> 32);
 }
 
@@ -61,10 +61,10 @@ static __always_inline u32 thread_count(void)
 	return read_u32(signal + OFF_SIGNAL_NR_THREADS);
 }
 
-/* Whether a thread of the current process has a table or a working directory of its own; or there are too many to
- * tell. A count of users alone does not say so: one that left may be made up for by another process.
+/* How the current process has to be watched for the sake of its threads: one may have a table or a working directory of
+ * its own, or there are too many to tell.
  */
-static __always_inline int is_divided(void *files, void *fs)
+static __always_inline u8 division(void *files, void *fs)
 {
 	void *head = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_SIGNAL)) + OFF_SIGNAL_THREAD_HEAD;
 	void *node = read_pointer(head);
@@ -72,35 +72,41 @@ static __always_inline int is_divided(void *files, void *fs)
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_THREADS_LOOKED_AT; i++) {
 		if (node == head)
-			return 0;
+			return WATCH_NOT;
 		void *task = node - OFF_TASK_THREAD_NODE;
 
 		if (read_pointer(task + OFF_TASK_FILES) != files || read_pointer(task + OFF_TASK_FS) != fs)
-			return 1;
+			return WATCH_DIVIDED;
 		node = read_pointer(node);
 	}
-	return 1;
+	return WATCH_COMPARED;
 }
 
-/* Whether others than the current process's threads use its table or its working directory, or not all of them do. */
-static __always_inline int shares_unevenly(void)
+/* How a process has to be watched that began before its first call was seen. A count of users alone does not say that
+ * they are its threads: one that has left may be made up for by another process.
+ */
+static __always_inline void watch_sharing(struct process *process)
 {
 	u64 task = bpf_get_current_task();
 	void *files = read_pointer((void *)(task + OFF_TASK_FILES));
 	void *fs = read_pointer((void *)(task + OFF_TASK_FS));
 	u32 threads = thread_count();
 
-	return read_u32(files + OFF_FILES_COUNT) != threads || read_u32(fs + OFF_FS_USERS) != threads ||
-	       (threads > 1 && is_divided(files, fs));
+	if (read_u32(files + OFF_FILES_COUNT) != threads || read_u32(fs + OFF_FS_USERS) != threads)
+		watch(process, WATCH_COMPARED);
+	if (threads > 1) {
+		process->had_threads = 1;
+		watch(process, division(files, fs));
+	}
 }
 
 /* Looks at a process when its first call is seen: it may have begun long before the trace. */
 static __always_inline void begin_life(struct process *process, const struct filter_config *cfg)
 {
 	process->life = bpf_ktime_get_ns();
-	process->had_threads |= thread_count() > 1;
-	if ((cfg->flags & (THREAD_FILTERS | TRACER_FILTER_IDENTITY)) || shares_unevenly())
-		watch_identity(process);
+	if (cfg->flags & (THREAD_FILTERS | TRACER_FILTER_IDENTITY))
+		watch(process, WATCH_COMPARED);
+	watch_sharing(process);
 }
 
 /* Whether another task may change the current process's table or working directory while the kernel copies them, long
@@ -126,7 +132,7 @@ static __always_inline void note_sharing(struct process *creator, u64 clone_flag
 
 	creator->had_threads |= is_thread;
 	if (shared != (is_thread ? CLONE_FS_FLAG | CLONE_FILES_FLAG : 0))
-		watch_identity(creator);
+		watch(creator, is_thread ? WATCH_DIVIDED : WATCH_COMPARED);
 	if (!is_thread && (clone_flags & CLONE_FS_FLAG))
 		creator->shares_fs = 1;
 }
@@ -138,7 +144,7 @@ static __always_inline void note_unsharing(struct process *process, const struct
 	if (rule->effect == TRACER_EFFECT_CLOSE_RANGE && !(call->args[2] & CLOSE_RANGE_UNSHARE))
 		return;
 	if (call->ret == 0 && thread_count() > 1)
-		watch_identity(process);
+		watch(process, WATCH_DIVIDED);
 }
 
 /* Whether user space knows the descriptor's present name. What it is now goes to `now`, to be kept when the name has
@@ -151,6 +157,8 @@ static __always_inline int told_before(const struct process *process, s32 fd, st
 	now->life = process->life;
 	now->tag = tag;
 	now->identity = process->watches_identity ? identity_of(fd) : 0;
+	if (process->watches_identity == WATCH_DIVIDED)
+		return 0;
 	if (!is_kept_apart(process, fd))
 		return tag_of(process, fd) == tag;
 	struct told_name *told = find_told(process, fd);

@@ -15,10 +15,17 @@
 #define RECENT_FDS 64
 #define NAMED_THREADS_WORDS 65536 /* a bit for each number that a thread can have (PID_MAX_LIMIT) */
 
+/* How far a process's names can be trusted (identity.bpf.h). */
+enum watch {
+	WATCH_NOT = 0,
+	WATCH_COMPARED = 1, /* its table may change without a call that is seen: each use is compared */
+	WATCH_DIVIDED = 2,  /* its threads have different tables: a name is one thread's, and goes with each use */
+};
+
 /* One traced process. */
 struct process {
 	u8 armed;            /* a command that has not called execve yet: nothing of it is shown */
-	u8 watches_identity; /* its table may change without a call that is seen: each use is compared */
+	u8 watches_identity; /* enum watch */
 	u8 shares_fs;        /* with another process: its working directory may change by the other's doing */
 	u8 had_threads;      /* more than one, since it began or called execve */
 	u32 generation;

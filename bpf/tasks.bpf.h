@@ -45,7 +45,7 @@ static __always_inline void add_child(u32 tgid, struct process *creator, u64 clo
 	child->had_threads = 0;
 	child->life = 0;
 	child->generation = creator->generation + unsure;
-	child->watches_identity = shares_table && creator->watches_identity;
+	child->watches_identity = shares_table && creator->watches_identity ? WATCH_COMPARED : WATCH_NOT;
 }
 
 static __always_inline void send_exec(u32 old_tid, u8 flags)

@@ -286,7 +286,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	if (!process->life)
 		begin_life(process, cfg);
 	if (rule->flags & TRACER_RULE_UNSEEN) {
-		watch_identity(process);
+		watch(process, WATCH_COMPARED);
 		if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)))
 			return 0;
 	}
