@@ -24,6 +24,10 @@ def complete(path, content=b"new", **options):
     return file.commit()
 
 
+def refuse(*_):
+    raise PermissionError(errno.EPERM, "Not permitted")
+
+
 class TestCommit:
     def test_appears_only_then(self, tmp_path):
         path = tmp_path / "a"
@@ -44,6 +48,11 @@ class TestCommit:
         finally:
             os.umask(old)
         assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+
+    def test_on_a_file_system_without_modes(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "fchmod", refuse)
+        complete(tmp_path / "a")
+        assert names(tmp_path) == ["a"]
 
     def test_abort_leaves_nothing(self, tmp_path):
         file = OutputFile(tmp_path / "a")
@@ -173,7 +182,7 @@ class TestOwner:
         complete(tmp_path / "a")
         assert given == [(1000, 1001)]
 
-    @pytest.mark.parametrize("uid", ["", "root", "-1", "1;2", "4294967295", "9" * 30, None])
+    @pytest.mark.parametrize("uid", ["", "root", "-1", "1;2", "4294967295", "9" * 30, "9" * 5000, None])
     def test_stays_if_there_is_no_such_user(self, uid, given, tmp_path, monkeypatch):
         monkeypatch.delenv("SUDO_UID", raising=False)
         if uid is not None:
@@ -182,6 +191,14 @@ class TestOwner:
         complete(tmp_path / "a")
         assert given == []
 
+    def test_that_cannot_be_given_leaves_nothing(self, given, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "fchown", refuse)
+        monkeypatch.setenv("SUDO_UID", "1000")
+        monkeypatch.setenv("SUDO_GID", "1001")
+        with pytest.raises(OutputError, match="Not permitted"):
+            OutputFile(tmp_path / "a")
+        assert names(tmp_path) == []
+
 
 class TestFailure:
     def test_missing_folder(self, tmp_path):
@@ -189,6 +206,11 @@ class TestFailure:
             OutputFile(tmp_path / "no" / "where" / "a")
         assert caught.value.hint == f"mkdir -p {tmp_path}/no/where"
         assert names(tmp_path) == []
+
+    def test_missing_folder_with_dots_behind_it(self, tmp_path):
+        with pytest.raises(OutputError, match="does not exist") as caught:
+            OutputFile(tmp_path / "no" / ".." / "a")
+        assert caught.value.hint == "give the place without '..'"
 
     @pytest.mark.parametrize("name", ["x" * 256, "y" * 5000, "f/a"])
     def test_impossible_name(self, name, tmp_path):

@@ -133,14 +133,25 @@ def open_private(path: Path) -> BufferedWriter:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
-    os.fchmod(descriptor, 0o600)  # the umask may have taken it from us, too
-    with suppress(OSError):  # a file system without locks
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    owner = invoking_user()
-    if owner is not None:
-        os.fchown(descriptor, *owner)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        undo_umask(descriptor, 0o600)
+        owner = invoking_user()
+        if owner is not None:
+            os.fchown(descriptor, *owner)
+    except OSError:
+        os.close(descriptor)
+        path.unlink()
+        raise
     # buffered, because it goes on after a write that took only a part of what it was given
     return os.fdopen(descriptor, "wb")
+
+
+def undo_umask(descriptor: int, mode: int) -> None:
+    """Give what was made with this mode back what the umask took. Raises OSError."""
+    if mode & ~os.fstat(descriptor).st_mode:  # not without need: a file system without modes may refuse
+        os.fchmod(descriptor, mode)
 
 
 def invoking_user() -> tuple[int, int] | None:
@@ -152,7 +163,8 @@ def invoking_user() -> tuple[int, int] | None:
 
 
 def _is_id(text: str) -> bool:
-    return text.isdecimal() and int(text) <= LARGEST_ID
+    """Whether this is a user's or group's number. Python refuses to read thousands of digits."""
+    return text.isdecimal() and len(text) <= len(str(LARGEST_ID)) and int(text) <= LARGEST_ID
 
 
 def _exists(path: Path) -> OutputError:
@@ -163,7 +175,9 @@ def open_error(path: Path, error: OSError) -> OutputError:
     """Why a file can't be made, for the user."""
     folder = path.parent
     if error.errno == errno.ENOENT and not folder.is_dir():
-        return OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p {folder}")
+        # mkdir -p does not make what comes before one
+        hint = "give the place without '..'" if ".." in folder.parts else f"mkdir -p {folder}"
+        return OutputError(f"the folder {folder} does not exist", hint=hint)
     if error.errno == errno.ENOTDIR:
         return OutputError(f"{folder} is not a folder", hint="give another place with -o")
     return OutputError(f"{path} can't be written: {error.strerror}", hint="give another place with -o")
