@@ -173,13 +173,15 @@ class TestDataset:
         monkeypatch.setenv("SUDO_GID", "1001")
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         monkeypatch.setattr(os, "getegid", lambda: 4242)
-        monkeypatch.setattr(os, "fchown", lambda *_: None)
-        monkeypatch.setattr(os, "chown", lambda path, uid, gid, **_: seen.append((Path(path).name, uid, gid)))
+        monkeypatch.setattr(
+            os, "fchown", lambda fd, uid, gid: seen.append((Path(f"/proc/self/fd/{fd}").readlink(), uid, gid))
+        )
         parts = Parts(Dataset(tmp_path / "d"), Rotation())
         parts.close(FOOTER)
         there = (tmp_path / "d").stat()
         owners = [("d", 1000, 1001), *((name, there.st_uid, there.st_gid) for name in ("events", "host", "date"))]
-        assert [(name.partition("=")[0], uid, gid) for name, uid, gid in seen] == owners
+        folders = [(path.name.partition("=")[0], uid, gid) for path, uid, gid in seen if path.is_dir()]
+        assert folders == owners
 
     def test_folders_that_can_not_be(self, tmp_path):
         (tmp_path / "f").touch()
@@ -200,15 +202,33 @@ class TestDataset:
             names.path(1, "1970-01-01", FOOTER)
         assert list(elsewhere.iterdir()) == []
 
-    def test_nobody_else_may_write_there_whatever_the_umask(self, tmp_path):
-        old = os.umask(0)
+    @pytest.mark.parametrize("name", ["host=a%2Fb%3Dc", "date=1970-01-01"])
+    def test_what_becomes_a_link_right_before_a_folder_is_made_in_it_is_not_followed(self, name, tmp_path, monkeypatch):
+        (elsewhere := tmp_path / "elsewhere").mkdir()
+        mkdir = os.mkdir
+
+        def swap_and_make(path, *args, **options):
+            if Path(path).name == name:
+                outer = max((tmp_path / "d").rglob("*"))
+                outer.rename(tmp_path / "aside")
+                outer.symlink_to(elsewhere)
+            mkdir(path, *args, **options)
+
+        (tmp_path / "d").mkdir()
+        monkeypatch.setattr(os, "mkdir", swap_and_make)
+        Dataset(tmp_path / "d").path(1, "1970-01-01", FOOTER)
+        assert list(elsewhere.iterdir()) == []
+
+    @pytest.mark.parametrize("umask", [0, 0o777])
+    def test_is_private_whatever_the_umask(self, umask, tmp_path):
+        old = os.umask(umask)
         try:
             Parts(Dataset(tmp_path / "d"), Rotation()).close(FOOTER)
         finally:
             os.umask(old)
-        folders = [path for path in (tmp_path / "d").rglob("*") if path.is_dir()]
-        assert len(folders) == 3
-        assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o755}
+        folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+        assert len(folders) == 4
+        assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
 
     def test_after_a_crash_the_part_that_ran_is_recovered(self, tmp_path):
         parts = Parts(Dataset(tmp_path), Rotation(rows=20), durable=True)

@@ -11,7 +11,12 @@ from typing import Protocol
 from urllib.parse import quote
 
 from tracer.errors import OutputError
-from tracer.sinks.output_file import invoking_user, open_error
+from tracer.sinks.output_file import invoking_user, open_error, undo_umask
+
+OURS_ONLY = 0o700
+
+FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""How a folder in a dataset is opened: never through a link."""
 
 
 class PartNames(Protocol):
@@ -95,32 +100,55 @@ class Dataset:
 
     def path(self, number: int, day: str, footer: Mapping[str, str]) -> Path:
         """A part's name, in a folder that is made if need be."""
-        folder = self._folder
-        for name in ("events", f"host={quote(footer.get('host', ''), safe='')}", f"date={day}"):
-            status = folder.stat()
-            folder /= name
-            _make(folder, (status.st_uid, status.st_gid))
-            if folder.is_symlink():
-                raise OutputError(
-                    f"{folder} is a link", hint="give a folder with -o in which nobody else can put links"
-                )
-        return folder / f"{footer.get('session', 'session')}-{number:04}.parquet"
+        names = ("events", f"host={quote(footer.get('host', ''), safe='')}", f"date={day}")
+        return _make_below(self._folder, names) / f"{footer.get('session', 'session')}-{number:04}.parquet"
 
     def finish(self, last: int) -> None:
         """Nothing is left to do."""
 
 
-def _make(folder: Path, owner: tuple[int, int] | None) -> None:
-    """Make a folder that belongs to this user and group, if it isn't there. Raises OSError.
+def _make_below(folder: Path, names: tuple[str, ...]) -> Path:
+    """Make folders in each other where they are missing; the last one's path. Raises OutputError, OSError.
+
+    Each belongs to the owner of the one that it is in. That may be somebody else than who we are, so each is opened
+    inside that one, by its own name: no link is followed that was put there, however late.
+    """
+    outer = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names:
+            folder /= name
+            inner = _entered(outer, folder)
+            os.close(outer)
+            outer = inner
+    finally:
+        os.close(outer)
+    return folder
+
+
+def _entered(outer: int, folder: Path) -> int:
+    """A folder, opened by its name in the one that it is in; it is made if need be."""
+    status = os.fstat(outer)
+    with suppress(FileExistsError):
+        _make(Path(folder.name), (status.st_uid, status.st_gid), outer)
+    try:
+        return os.open(folder.name, FOLDER | os.O_PATH, dir_fd=outer)
+    except NotADirectoryError as error:
+        raise OutputError(
+            f"{folder} is a link, or no folder", hint="give a folder with -o in which nobody else can put links"
+        ) from error
+
+
+def _make(folder: Path, owner: tuple[int, int] | None, outer: int | None = None) -> None:
+    """Make a folder that belongs to this user and group, in an open one if its name counts from there. Raises OSError.
 
     What can't be given away stays ours: then nobody else can be meant to write there.
     """
+    os.mkdir(folder, OURS_ONLY, dir_fd=outer)
+    descriptor = os.open(folder, FOLDER | os.O_RDONLY, dir_fd=outer)
     try:
-        folder.mkdir(0o755)
-    except FileExistsError:
-        if folder.is_dir():
-            return
-        raise
-    if owner is not None and owner != (os.geteuid(), os.getegid()):
-        with suppress(PermissionError):
-            os.chown(folder, *owner, follow_symlinks=False)
+        undo_umask(descriptor, OURS_ONLY)
+        if owner is not None and owner != (os.geteuid(), os.getegid()):
+            with suppress(PermissionError):
+                os.fchown(descriptor, *owner)
+    finally:
+        os.close(descriptor)
