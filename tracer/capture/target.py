@@ -70,7 +70,7 @@ class User:
         """One of the user database, by name or number. Raises UsageError, also where there is no right to become it."""
         try:
             entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
-        except (KeyError, OverflowError) as error:
+        except (KeyError, OverflowError, ValueError) as error:  # Python refuses to read thousands of digits
             raise UsageError(f"no user {name}", hint="give a name or a number of /etc/passwd") from error
         check_other_user(name)
         return cls(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid)))

@@ -22,7 +22,8 @@ class Size(click.ParamType[int]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes as an int."""
-        found = re.fullmatch(r"(\d+)([KMG]?)(?:i?B)?", str(value), re.IGNORECASE)
+        # no more digits than a size has: Python refuses to read thousands
+        found = re.fullmatch(r"(\d{1,20})([KMG]?)(?:i?B)?", str(value), re.IGNORECASE)
         size = int(found[1]) * SIZE_UNITS[found[2].upper()] if found else 0
         if not 0 < size <= LARGEST_SIZE:
             self.fail(f"{value!r} is no size; 64M is one", param, ctx)

@@ -245,11 +245,9 @@ def choose_target(
 
 def user_id(user: str) -> int:
     """A user's number. Raises UsageError for an unknown name."""
-    if user.isdecimal():
-        return int(user)
     try:
-        return pwd.getpwnam(user).pw_uid
-    except KeyError as error:
+        return int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
+    except (KeyError, ValueError) as error:  # Python refuses to read thousands of digits
         raise UsageError(f"no user {user}", hint="give a name or a number of /etc/passwd") from error
 
 

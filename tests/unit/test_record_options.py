@@ -1,0 +1,62 @@
+"""What `record` refuses before it looks at the machine."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from tracer.cli import record as record_module
+from tracer.cli.record import record, user_id
+from tracer.errors import UsageError
+
+
+def refusal(*arguments: str) -> str:
+    """Why, as the command line says it: a wrong value is click's to refuse, the rest is ours; both end with 2."""
+    result = CliRunner().invoke(record, arguments)
+    if isinstance(result.exception, UsageError):
+        assert result.exception.exit_code == 2
+        return f"{result.exception} {result.exception.hint}"
+    assert result.exit_code == 2, result.output
+    return result.output
+
+
+@pytest.fixture(autouse=True)
+def no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What gets past the options must not trace."""
+
+    def traces() -> None:
+        raise AssertionError("it was not refused")
+
+    monkeypatch.setattr(record_module, "check_privileges", traces)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--rotate-rows", "99999999999999999999"], "not in the range"),
+        (["--rotate-size", "0"], "is no size"),
+        (["--rotate-size", "99999999999999999999G"], "is no size"),
+        (["--rotate-size", "9" * 5000], "is no size"),
+        (["--buffer-size", "9" * 5000], "is no size"),
+        (["--rotate-time", "0s"], "no time above 0"),
+        (["--ring", "9999999999999s"], "no time above 0 that could be waited for"),
+        (["--ring", "9" * 400], "no time above 0 that could be waited for"),
+        (["--uid", "4294967295"], "is no user's number they go from 0 to 4294967294"),
+        (["--uid", "9" * 5000], "give a name or a number of /etc/passwd"),
+        (["--tid", "4294967296"], "not in the range"),
+        (["-p", "4294967296"], "not in the range"),
+        (["--cgroup", "/no/such"], "no cgroup"),
+        (["--comm", "a-name-of-16-byt"], "no thread has a name of 16 bytes"),
+    ],
+)
+def test_what_no_kernel_knows_is_refused(arguments: list[str], why: str) -> None:
+    assert why in refusal(*arguments, "-a")
+
+
+@pytest.mark.parametrize("user", ["4294967295", "4294967296", "9" * 5000, "nobody-of-that-name"])
+def test_user_that_no_command_can_run_as(user: str) -> None:
+    assert "give a name or a number of /etc/passwd" in refusal("-u", user, "--", "true")
+
+
+def test_largest_user() -> None:
+    assert user_id("4294967294") == 4294967294
