@@ -137,7 +137,7 @@ def _pieced(data: bytes) -> Left:
         at += PIECE.size
         piece = data[at : at + length]
         at += length
-        seal = seal_of(piece) if kind & SEALED else b""
+        seal = seal_of([piece]) if kind & SEALED else b""
         files[kind & IN_TAIL].extend(seal + piece if kind & IN_TAIL else piece + seal)
     return Left(*map(bytes, files))
 

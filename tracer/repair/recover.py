@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from tracer.sinks.output_file import write_error
 from tracer.sinks.rewriting import Rewriter
 from tracer.sinks.seal import Unsealed
 from tracer.sinks.segments import MAGIC, SEGMENT_START
+from tracer.sinks.window import Window
 from tracer.temporary import Leftover, leftover, leftovers_in, leftovers_of
 
 T = TypeVar("T")
@@ -72,8 +72,8 @@ def recover(left: Leftover, output: Path | None = None, *, force: bool = False, 
     """
     output = left.wished if output is None else output
     with contextlib.ExitStack() as stack:
-        main = stack.enter_context(_mapped(left.main))
-        tail = stack.enter_context(_mapped(left.tail))
+        main = stack.enter_context(_opened(left.main))
+        tail = stack.enter_context(_opened(left.tail))
         if main is None and tail is None:
             raise _nothing(left.main)
         recovered = _Recovery(left, output, main, tail, force=force).run()
@@ -83,16 +83,14 @@ def recover(left: Leftover, output: Path | None = None, *, force: bool = False, 
 class _Recovery:
     """One leftover on its way into a recording."""
 
-    def __init__(
-        self, left: Leftover, output: Path, main: mmap.mmap | None, tail: mmap.mmap | None, *, force: bool
-    ) -> None:
+    def __init__(self, left: Leftover, output: Path, main: Window | None, tail: Window | None, *, force: bool) -> None:
         self._left = left
         self._output = output
         self._main = main
         self._tail = tail
         self._scan = scan.scan(main) if main is not None else scan.NOTHING
         self._keys: dict[bytes, bytes] = {}
-        self._unused_bytes = len(main) - self._scan.used_bytes if main is not None else 0
+        self._unused_bytes = main.size - self._scan.used_bytes if main is not None else 0
         self._tail_used = 0
         self._rewriter = Rewriter(output, force=force)
 
@@ -145,9 +143,9 @@ class _Recovery:
             rows = batch.filter(pc.greater_equal(batch.column("seq"), next_seq))
             self._rewriter.write(rows)
             self._keys |= keys if rows.num_rows else {}
-        self._unused_bytes += len(self._tail) - self._tail_used
+        self._unused_bytes += self._tail.size - self._tail_used
 
-    def _tail_batches(self, tail: mmap.mmap) -> Iterator[tuple[pa.RecordBatch, dict[bytes, bytes]]]:
+    def _tail_batches(self, tail: Window) -> Iterator[tuple[pa.RecordBatch, dict[bytes, bytes]]]:
         """Each batch, and the footer as it was then."""
         source = Unsealed(tail)
         with pa.ipc.open_stream(source) as reader:
@@ -208,7 +206,7 @@ def _nothing(path: Path) -> DamagedFileError:
 
 
 @contextlib.contextmanager
-def _mapped(path: Path) -> Iterator[mmap.mmap | None]:
+def _opened(path: Path) -> Iterator[Window | None]:
     """The file's bytes, and its lock; None if it is not there or empty."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -219,16 +217,31 @@ def _mapped(path: Path) -> Iterator[mmap.mmap | None]:
         raise UsageError(f"can't open {path}: {error.strerror}", hint=HINT) from error
     try:
         _take(descriptor, path)
-    except UsageError:
+        size = os.fstat(descriptor).st_size
+        yield _Readable(descriptor, size, path) if size else None
+    finally:
         os.close(descriptor)
-        raise
-    with os.fdopen(descriptor, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        there = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) if size else None
-        yield there
-        if there is not None:
-            with contextlib.suppress(BufferError):  # Arrow may still look at it
-                there.close()
+
+
+class _Readable(Window):
+    """A file of a leftover. What can't be read is no damage: nothing is made of the rest, and all is left as it was.
+
+    Raises DamagedFileError.
+    """
+
+    def __init__(self, descriptor: int, size: int, path: Path) -> None:
+        super().__init__(descriptor, size)
+        self._path = path
+
+    def read(self, size: int, start: int) -> bytes:
+        """At most so many bytes, at once."""
+        try:
+            return super().read(size, start)
+        except OSError as error:
+            raise DamagedFileError(
+                f"{self._path} can't be read: {error.strerror}",
+                hint="copy what can be read of it, and recover the copy",
+            ) from error
 
 
 def _take(descriptor: int, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -13,13 +12,14 @@ from tracer import schema
 from tracer.recording import DAMAGE
 from tracer.sinks.seal import MARK, SEAL, seal_of, sealed_length
 from tracer.sinks.segments import MAGIC, SEGMENT_START
+from tracer.sinks.window import Reader, Window
 
 MOST_READINGS = 4
 """So many times its size is read of a file at most: it may be made of pieces that claim each other's bytes."""
 
 START = SEGMENT_START.encode()
 
-FOOTER_BEGINS = 0x15
+FOOTER_BEGINS = b"\x15"
 """First byte of every footer: its first field, a 32-bit number, as Thrift's compact protocol has it."""
 
 BATCH_ROWS = 1 << 16
@@ -47,7 +47,7 @@ class Scan(NamedTuple):
 NOTHING = Scan([], 0, None)
 
 
-def scan(file: mmap.mmap) -> Scan:
+def scan(file: Window) -> Scan:
     """Find the segments of a file.
 
     One that ended before anything was made safe is one segment without a seal, and is believed as any Parquet file is.
@@ -58,14 +58,14 @@ def scan(file: mmap.mmap) -> Scan:
     if whole is None:
         return Scan(segments, sealed, None)
     if not segments:
-        return Scan([whole], len(file), whole.keys)
-    is_complete = whole.rows == sum(segment.rows for segment in segments) and _footer_start(file, len(file)) == sealed
-    return Scan(segments, len(file), whole.keys) if is_complete else Scan(segments, sealed, None)
+        return Scan([whole], file.size, whole.keys)
+    is_complete = whole.rows == sum(segment.rows for segment in segments) and _footer_start(file, file.size) == sealed
+    return Scan(segments, file.size, whole.keys) if is_complete else Scan(segments, sealed, None)
 
 
-def batches(file: mmap.mmap, segment: Segment) -> Iterator[pa.RecordBatch]:
+def batches(file: Window, segment: Segment) -> Iterator[pa.RecordBatch]:
     """A segment's rows. Raises one of DAMAGE where they can't be read."""
-    there = pa.BufferReader(pa.py_buffer(file).slice(0, segment.end))
+    there = pa.PythonFile(Reader(file, segment.end), mode="r")
     with pq.ParquetFile(there, page_checksum_verification=True) as opened:
         for batch in opened.iter_batches(BATCH_ROWS, columns=schema.SCHEMA.names):
             yield checked(batch)
@@ -84,52 +84,51 @@ def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.cast(schema.SCHEMA)
 
 
-def _whole(file: mmap.mmap) -> Segment | None:
+def _whole(file: Window) -> Segment | None:
     """The whole file as one segment, if it lacks nothing but its name."""
-    found = _segment(file, 0, len(file)) if file[-len(MAGIC) :] == MAGIC else None
+    found = _segment(file, 0, file.size) if file.at(file.size - len(MAGIC), file.size) == MAGIC else None
     if found is None or START in found.keys:
         return None
     return found
 
 
-def _segments(file: mmap.mmap) -> Iterator[Segment]:
-    used, position, unread = 0, 0, MOST_READINGS * len(file)
-    while (position := file.find(MAGIC + MARK, position)) >= 0:
-        position += len(MAGIC)
-        seal = file[position : position + SEAL.size]
+def _segments(file: Window) -> Iterator[Segment]:
+    used, unread = 0, MOST_READINGS * file.size
+    for place in file.places(MAGIC + MARK):
+        position = place + len(MAGIC)
+        seal = file.at(position, position + SEAL.size)
         start = position - (sealed_length(seal) or 0)
         if not used <= start < position:
             continue
         unread -= position - start
         if unread < 0:
             return
-        found = _segment(file, start, position) if _is_intact(file, start, position, seal) else None
+        is_intact = seal_of(file.chunks(start, position)) == seal
+        found = _segment(file, start, position) if is_intact else None
         if found is not None:
             used = position + SEAL.size
             yield found
 
 
-def _is_intact(file: mmap.mmap, start: int, end: int, seal: bytes) -> bool:
-    with memoryview(file) as there, there[start:end] as piece:
-        return seal_of(piece) == seal
-
-
-def _footer_start(file: mmap.mmap, end: int) -> int:
+def _footer_start(file: Window, end: int) -> int:
     """Where the footer begins that ends here."""
-    return end - 8 - int.from_bytes(file[end - 8 : end - 4], "little")
+    return end - 8 - int.from_bytes(file.at(end - 8, end - 4), "little")
 
 
-def _segment(file: mmap.mmap, start: int, end: int) -> Segment | None:
+def _segment(file: Window, start: int, end: int) -> Segment | None:
     """The segment that begins and ends here, if one does.
 
     Its columns are not looked at one by one: pyarrow ends the process over some that contradict themselves. Whoever
     reads them gets an error.
     """
     footer_start = _footer_start(file, end)
-    if not max(start, len(MAGIC)) <= footer_start < end - 8 or file[footer_start] != FOOTER_BEGINS:
+    if not max(start, len(MAGIC)) <= footer_start < end - 8:
+        return None
+    data = file.at(footer_start, end)
+    if not data.startswith(FOOTER_BEGINS):
         return None
     try:
-        footer = pq.read_metadata(pa.BufferReader(MAGIC + file[footer_start:end]))
+        footer = pq.read_metadata(pa.BufferReader(MAGIC + data))
         keys = footer.metadata or {}
         if not footer.schema.to_arrow_schema().equals(schema.SCHEMA) or int(keys.get(START, b"0")) != start:
             return None

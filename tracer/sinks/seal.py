@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import struct
 import zlib
-from mmap import mmap
+from collections.abc import Iterable
 
-Bytes = bytes | memoryview | mmap
+from tracer.sinks.window import Window
 
 MARK = b"seal"
 SEAL = struct.Struct("<4sIQ")
 """The mark, the piece's CRC-32, its length."""
 
 
-def seal_of(piece: Bytes) -> bytes:
-    """The seal of these bytes."""
-    with memoryview(piece) as there:
-        return SEAL.pack(MARK, zlib.crc32(there), there.nbytes)
+def seal_of(piece: Iterable[bytes]) -> bytes:
+    """The seal of these bytes, which come one after the other."""
+    checksum = length = 0
+    for part in piece:
+        checksum = zlib.crc32(part, checksum)
+        length += len(part)
+    return SEAL.pack(MARK, checksum, length)
 
 
 def sealed_length(seal: bytes) -> int | None:
@@ -36,31 +39,33 @@ class Unsealed:
 
     closed = False
 
-    def __init__(self, file: Bytes) -> None:
-        self._file = memoryview(file)
-        self._piece = self._file[:0]
+    def __init__(self, file: Window) -> None:
+        self._file = file
+        self._position = 0
         self.used_bytes = 0
         """Bytes of the file up to the end of the piece that was last begun."""
 
     def read(self, size: int) -> bytes:
         """So many bytes, or what is left."""
         parts = []
-        while size > 0 and (self._piece or self._next()):
-            parts.append(bytes(self._piece[:size]))
-            self._piece = self._piece[size:]
-            size -= len(parts[-1])
+        while size > 0 and (self._position < self.used_bytes or self._next()):
+            part = self._file.at(self._position, min(self._position + size, self.used_bytes))
+            if not part:  # it was cut off since it was found intact
+                break
+            parts.append(part)
+            self._position += len(part)
+            size -= len(part)
         return b"".join(parts)
 
     def _next(self) -> bool:
         """Go on to the next piece, if it is there and intact."""
         start = self.used_bytes + SEAL.size
-        seal = bytes(self._file[self.used_bytes : start])
+        seal = self._file.at(self.used_bytes, start)
         length = sealed_length(seal)
-        if not length or length > len(self._file) - start:
+        if not length or length > self._file.size - start:
             return False
-        piece = self._file[start : start + length]
-        if seal_of(piece) != seal:
+        if seal_of(self._file.chunks(start, start + length)) != seal:
             return False
-        self._piece = piece
+        self._position = start
         self.used_bytes = start + length
         return True

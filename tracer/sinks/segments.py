@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from tracer import schema
 from tracer.sinks.parquet_options import FOOTER_PREFIX, WRITER_OPTIONS, footer_keys
 from tracer.sinks.seal import seal_of
+from tracer.sinks.window import Window
 
 MAGIC = b"PAR1"
 
@@ -94,12 +95,8 @@ class SegmentedWriter:
 
     def _seal(self, start: int) -> None:
         """Seal the segment that begins there and ends at the end of the file."""
-        with (
-            mmap.mmap(self._stream.fileno(), self._start, prot=mmap.PROT_READ) as file,
-            memoryview(file) as there,
-            there[start:] as segment,
-        ):
-            self._start += self._stream.write(seal_of(segment))
+        segment = Window(self._stream.fileno(), self._start).chunks(start, self._start)
+        self._start += self._stream.write(seal_of(segment))
         self._stream.flush()
 
 

@@ -15,6 +15,7 @@ from tracer import schema
 from tracer.sinks.output_file import open_private
 from tracer.sinks.parquet_options import footer_keys
 from tracer.sinks.seal import Unsealed, seal_of
+from tracer.sinks.window import Window
 from tracer.temporary import NEXT_TAIL, TAIL
 
 OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -71,7 +72,7 @@ class Tail:
         """All rows."""
         if self._stream is None:
             return schema.SCHEMA.empty_table()
-        there = os.pread(self._stream.fileno(), self._stream.tell(), 0)
+        there = Window(self._stream.fileno(), self._stream.tell())
         with pa.ipc.open_stream(Unsealed(there)) as reader:
             return one_batch(list(reader))
 
@@ -110,7 +111,7 @@ class Tail:
         piece = self._piece.getvalue()
         self._piece.seek(0)
         self._piece.truncate()
-        self._stream.write(seal_of(piece))
+        self._stream.write(seal_of([piece]))
         self._stream.write(piece)
         self._stream.flush()
         self.is_dirty = True
