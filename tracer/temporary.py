@@ -21,6 +21,9 @@ NAME_BYTES = 200
 SUFFIX_BYTES = 20
 """A suffix longer than this is a part of the name."""
 
+CHARACTER_BYTES = 4
+"""Of the longest UTF-8 character."""
+
 
 def temporary_name(name: str) -> str:
     """Under which a file of that name is written: a dot, the name (of one that is long the start, and its suffix),
@@ -49,6 +52,11 @@ class Leftover(NamedTuple):
     def wished(self) -> Path:
         """The name that it would have got."""
         return self.main.with_name(wished_name(self.main.name) or self.main.name)
+
+    @property
+    def may_be_shortened(self) -> bool:
+        """Whether the name that it would have got may have been longer than a temporary one can hold."""
+        return len(os.fsencode(self.wished.name)) > NAME_BYTES - CHARACTER_BYTES
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -113,10 +121,21 @@ def _modified(candidate: Leftover) -> float:
 
 
 def _start(name: str) -> str:
-    """The name, or of a long one as many characters as there is room for, and its suffix."""
-    if len(os.fsencode(name)) <= NAME_BYTES:
+    """The name, or of a long one its beginning, up to the end of a character, and its suffix.
+
+    Bytes that are no UTF-8 stay as they are.
+    """
+    whole = os.fsencode(name)
+    if len(whole) <= NAME_BYTES:
         return name
-    suffix = Path(name).suffix
-    if len(os.fsencode(suffix)) > SUFFIX_BYTES:
-        suffix = ""
-    return os.fsencode(name)[: NAME_BYTES - len(os.fsencode(suffix))].decode(errors="ignore") + suffix
+    suffix = os.fsencode(Path(name).suffix)
+    if len(suffix) > SUFFIX_BYTES:
+        suffix = b""
+    room = NAME_BYTES - len(suffix)
+    ends = (end for end in range(room, room - CHARACTER_BYTES, -1) if not _is_inside(whole[end]))
+    return os.fsdecode(whole[: next(ends, room)] + suffix)
+
+
+def _is_inside(byte: int) -> bool:
+    """Whether a byte is within a UTF-8 character, not its first."""
+    return byte & 0xC0 == 0x80

@@ -426,6 +426,17 @@ class TestRecover:
         (left,) = find(tmp_path / ("x" * 250))
         assert recover(left, tmp_path / "out").rows == 20
 
+    def test_a_name_that_may_have_been_longer_is_said(self, tmp_path):
+        file = ParquetFile(tmp_path / ("x" * 230 + ".parquet"), durable=True)
+        file.write(batch_of(0, 20), told)
+        file.sync(told)
+        file.abort(keep=True)
+        ended = CliRunner().invoke(recover_verb, [str(tmp_path)])
+        assert ended.stderr.splitlines()[2:] == [
+            "tracer-cli: warning: the name that it was to get may have been longer"
+        ]
+        assert names(tmp_path) == ["x" * 192 + ".parquet"]
+
     @given(data=st.binary(max_size=300), tail=st.binary(max_size=300), magics=st.booleans())
     @settings(max_examples=60, deadline=None)
     def test_garbage(self, tmp_path_factory, data, tail, magics):
@@ -539,6 +550,7 @@ class TestVerb:
             "unused_bytes": 0,
             "is_complete": False,
             "is_cleared": False,
+            "may_be_shortened": False,
         }
         assert left.main.exists()
 

@@ -62,6 +62,8 @@ def line(recovered: Recovered, *, keep: bool) -> str:
     else:
         said += "\ntracer-cli: the last seconds before the crash are missing; "
         said += f"{count(recovered.unused_bytes)} bytes could not be used"
+    if recovered.may_be_shortened:
+        said += "\ntracer-cli: warning: the name that it was to get may have been longer"
     if not recovered.is_cleared and not keep:
         said += f"\ntracer-cli: warning: {printable(str(recovered.temporary))} can't be removed"
     return said

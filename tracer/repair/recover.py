@@ -45,6 +45,8 @@ class Recovered(NamedTuple):
     """Nothing was missing but the name."""
     is_cleared: bool
     """The temporary files are gone."""
+    may_be_shortened: bool
+    """The name that it was to get may have been longer than the one it has."""
 
 
 def find(path: Path) -> list[Leftover]:
@@ -117,6 +119,7 @@ class _Recovery:
             unused_bytes=self._unused_bytes,
             is_complete=self._is_complete,
             is_cleared=False,
+            may_be_shortened=self._left.may_be_shortened and self._output == self._left.wished,
         )
 
     @property
