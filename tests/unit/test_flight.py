@@ -108,7 +108,7 @@ def test_after_a_crash_the_slices_are_recovered(tmp_path, clock):
         ring.write(batch_at(second), told)
     ring.sync(told)
     assert ring.abort(keep=True) is not None
-    assert sum(recover(left).rows for left in find(tmp_path)) == 60
+    assert sum(recover(left).rows for left in find(tmp_path / "x.parquet")) == 60
     assert all(name.startswith("x-ring-") for name in names(tmp_path))
 
 

@@ -245,6 +245,15 @@ class TestDataset:
 
 
 class TestNumbered:
+    def test_after_a_crash_the_part_that_ran_is_found_by_the_name_they_are_made_of(self, tmp_path):
+        parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(rows=20), durable=True)
+        for first in (0, 20):
+            parts.write(batch_of(first, 20 - first // 2), told)
+        parts.sync(told)
+        parts.abort(keep=True)
+        (left,) = find(tmp_path / "x.parquet")
+        assert recover(left).output == tmp_path / "x-0002.parquet"
+
     def test_parts_of_another_recording_are_refused(self, tmp_path):
         (tmp_path / "x-0007.parquet").write_text("precious")
         with pytest.raises(OutputError, match=r"x-0007\.parquet exists"):
