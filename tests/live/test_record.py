@@ -500,6 +500,15 @@ class TestMessages:
         assert re.search(r"^ *100\.00 .* total$", ended.stderr, re.MULTILINE)
         assert re.search(r" openat$", ended.stderr, re.MULTILINE)
 
+    @pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-"])
+    @pytest.mark.parametrize("option", ["-q", "-c"])
+    def test_where_nothing_can_be_said_the_status_is_the_commands(
+        self, stderr: str, option: str, cli: Cli, work: Path
+    ) -> None:
+        prefix = ("sh", "-c", f'exec "$0" "$@" {stderr}')
+        cli("record", option, "-o", "a.parquet", "--", "sh", "-c", "exit 7", prefix=prefix, status=7)
+        assert pq.read_metadata(work / "a.parquet").num_rows > 0
+
     def test_progress_is_for_terminals_alone(self, start: Start, cli: Cli) -> None:
         command = ["--", "sh", "-c", "read x < /etc/passwd; sleep 0.7; read x < /etc/passwd"]
         piped = cli("record", "-o", "a.parquet", *command).stderr

@@ -1,6 +1,9 @@
-"""What `record` refuses before it looks at the machine."""
+"""What `record` refuses before it looks at the machine, and what it says in the end."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -60,3 +63,15 @@ def test_user_that_no_command_can_run_as(user: str) -> None:
 
 def test_largest_user() -> None:
     assert user_id("4294967294") == 4294967294
+
+
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-"])
+def test_what_can_not_be_said_does_not_change_the_status(stderr: str) -> None:
+    code = "import sys; from tracer.cli.render import say; say('x' * 100_000); say('y'); sys.exit(7)"
+    ended = subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {stderr}', sys.executable, code], check=False)
+    assert ended.returncode == 7
+
+
+def test_what_is_said() -> None:
+    code = "from tracer.cli.render import say; say('one\\ntwo')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stderr == b"one\ntwo"

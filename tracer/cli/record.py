@@ -16,6 +16,7 @@ import click
 from tracer import selection
 from tracer.cli.parameters import Duration, Size
 from tracer.cli.progress import Progress, closing_line
+from tracer.cli.render import say
 from tracer.cli.stopping import Stopping
 from tracer.errors import UsageError
 from tracer.losses import is_complete
@@ -151,7 +152,7 @@ def record(
         recorder.abort()
         stopping.finish()
     if not quiet:
-        click.echo(closing_line(recorder, outcome), err=True)
+        say(closing_line(recorder, outcome) + "\n")
     if with_summary:
         print_summary(path)
     return LOSS_STATUS if fail_on_loss and not is_complete(outcome.losses) else stopping.exit_status
@@ -191,7 +192,7 @@ def give_up_privileges(kept: Set[Capability]) -> None:
     """Keep these capabilities alone; say so if a library's thread keeps more."""
     threads = drop_privileges(kept)
     if threads:
-        click.echo(f"tracer-cli: warning: {threads} threads of libraries keep their privileges", err=True)
+        say(f"tracer-cli: warning: {threads} threads of libraries keep their privileges\n")
 
 
 def choose(
@@ -271,4 +272,4 @@ def print_summary(path: Path) -> None:
     from tracer.reports.summary import summary
 
     with recording.open(path) as opened:
-        click.echo(report_table(summary(opened), opened.loss, sys.stderr), err=True, nl=False)
+        say(report_table(summary(opened), opened.loss, sys.stderr))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+import click
 from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
@@ -129,6 +130,14 @@ def write_out(text: str) -> None:
     except OSError as error:
         _discard(stream)
         raise OutputError(f"can't write to standard output: {error.strerror}") from error
+
+
+def say(text: str) -> None:
+    """Write to standard error. What can't be said there (it is full, or closed) is left unsaid: no status tells it."""
+    try:
+        click.echo(text, err=True, nl=False)
+    except OSError:
+        _discard(sys.stderr)
 
 
 def _discard(stream: TextIO) -> None:
