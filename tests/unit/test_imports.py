@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": {"session", "errors", "selection", "capture", "batch", "schema", "sinks", "live", "losses"},
     "diagnosis": {"syscalls", "errors", "capture"},
     "recording": {"schema", "errors", "losses", "temporary"},
-    "repair": {"recording", "sinks", "schema", "errors", "losses", "temporary"},
+    "repair": {"rawformat", "recording", "sinks", "schema", "errors", "losses", "temporary"},
     "reports": {"recording", "schema", "errors", "losses"},
     "tui": {"live", "reports", "schema"},
     "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording", "repair", "diagnosis", "losses"},

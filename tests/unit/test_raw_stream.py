@@ -20,6 +20,7 @@ from tracer.capture.raw import RawReader
 from tracer.errors import DamagedFileError, OutputError, UsageError
 from tracer.losses import Entry
 from tracer.pipeline import ReplaySession
+from tracer.repair.recover import find, recover
 from tracer.sinks.raw import RawWriter
 
 HEAD = {
@@ -157,6 +158,41 @@ class TestWriter:
         with pytest.raises(OutputError, match="a exists"):
             RawWriter(tmp_path / "a", HEAD)
         assert (tmp_path / "a").read_text() == "old"
+
+
+class TestLeftBehind:
+    """What a crash leaves of one is no recording, and `recover` says so."""
+
+    @staticmethod
+    def left(folder):
+        writer = RawWriter(folder / "a.raw", HEAD)
+        writer.write(b"8 bytes.")
+        writer._file.keep()
+        writer.abort()
+        (path,) = folder.iterdir()
+        return path
+
+    def test_is_called_what_it_is(self, tmp_path):
+        path = self.left(tmp_path)
+        with pytest.raises(DamagedFileError, match="is a raw stream, of which nothing can be recovered"):
+            find(tmp_path)
+        for place in (path, tmp_path / "a.raw"):
+            with pytest.raises(DamagedFileError, match="is a raw stream, of which nothing can be recovered"):
+                recover(*find(place))
+        assert path.exists()
+
+    def test_is_left_alone_while_it_is_written(self, tmp_path):
+        writer = RawWriter(tmp_path / "a.raw", HEAD)
+        writer._file.stream.flush()
+        with pytest.raises(UsageError, match="nothing was left behind"):
+            find(tmp_path)
+        writer.abort()
+
+    def test_does_not_hide_a_recording(self, tmp_path):
+        self.left(tmp_path)
+        recording = tmp_path / ".a.parquet.0123456789abcdef.tmp"
+        recording.write_bytes(b"PAR1")
+        assert [left.main for left in find(tmp_path)] == [recording]
 
 
 class TestDamage:

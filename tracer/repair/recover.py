@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracer import schema
+from tracer import rawformat, schema
 from tracer.errors import DamagedFileError, UsageError
 from tracer.recording import DAMAGE, PREFIX
 from tracer.repair import scan
@@ -23,7 +23,7 @@ from tracer.sinks.rewriting import Rewriter
 from tracer.sinks.seal import Unsealed
 from tracer.sinks.segments import MAGIC, SEGMENT_START
 from tracer.sinks.window import Window
-from tracer.temporary import Leftover, leftover, leftovers_in, leftovers_of
+from tracer.temporary import Leftover, is_in_use, leftover, leftovers_in, leftovers_of
 
 T = TypeVar("T")
 
@@ -52,14 +52,17 @@ class Recovered(NamedTuple):
 def find(path: Path) -> list[Leftover]:
     """What was left behind under a temporary name, by a recording of this name, or in this folder and those in it.
 
-    Raises UsageError if there is nothing.
+    Raises UsageError if there is nothing, DamagedFileError if that is a raw stream.
     """
     itself = leftover(path)
     if itself is not None and os.path.lexists(path):
         return [itself]
     if path.is_dir():
-        folders = [Path(folder) for folder, _, _ in os.walk(path)]
-        found = [candidate for folder in folders for candidate in leftovers_in(folder) if _looks_like_one(candidate)]
+        candidates = [candidate for folder, _, _ in os.walk(path) for candidate in leftovers_in(Path(folder))]
+        found = [candidate for candidate in candidates if _looks_like_one(candidate)]
+        raw = [candidate.main for candidate in candidates if _is_raw(candidate.main) and not is_in_use(candidate.main)]
+        if raw and not found:
+            raise _nothing(raw[0])
     else:
         found = leftovers_of(path)
     if not found:
@@ -202,6 +205,11 @@ def _remove(left: Leftover) -> bool:
 
 
 def _nothing(path: Path) -> DamagedFileError:
+    if _is_raw(path):
+        return DamagedFileError(
+            f"{path} is a raw stream, of which nothing can be recovered",
+            hint="remove it; if it lacks nothing but its name, `tracer-cli replay` makes a recording of it",
+        )
     return DamagedFileError(
         f"nothing in {path} can be recovered: it holds no complete segment",
         hint="a recording is made safe once a second: this one ended before, or it is no recording",
@@ -261,10 +269,19 @@ def _take(descriptor: int, path: Path) -> None:
 
 def _looks_like_one(left: Leftover) -> bool:
     try:
-        if left.tail.exists():
-            return True
-        descriptor = os.open(left.main, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return left.tail.exists() or _begins_with(left.main, MAGIC)
+    except OSError:
+        return False
+
+
+def _is_raw(path: Path) -> bool:
+    return _begins_with(path, rawformat.MAGIC)
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
+            return file.read(len(magic)) == magic
     except OSError:
         return False
