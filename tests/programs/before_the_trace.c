@@ -25,14 +25,6 @@ static void use(int i)
 		FAILS(EBADF, pwrite(NUMBER, "x", 1, 0));
 }
 
-static void become(const char *path)
-{
-	int fd = MUST(open(path, O_CREAT | O_RDWR, 0600));
-
-	MUST(dup2(fd, NUMBER));
-	MUST(close(fd));
-}
-
 static void wait_for_line(void)
 {
 	char line[8];
@@ -44,7 +36,7 @@ static void wait_for_line(void)
 
 static void by_ring(void)
 {
-	become(files[0]);
+	open_as(NUMBER, files[0]);
 	ring_open(&ring);
 	wait_for_line();
 	use(0);
@@ -69,7 +61,7 @@ static int change_for_parent(void *unused)
 	for (int i = 1; i < 4; i++) {
 		MUST(read(to_child[0], &byte, 1));
 		if (files[i])
-			become(files[i]);
+			open_as(NUMBER, files[i]);
 		else
 			MUST(close(NUMBER));
 		MUST(write(to_parent[1], "x", 1));
@@ -84,7 +76,7 @@ static void by_process(void)
 
 	MUST(pipe(to_child));
 	MUST(pipe(to_parent));
-	become(files[0]);
+	open_as(NUMBER, files[0]);
 	pid = MUST(clone(change_for_parent, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL));
 	wait_for_line();
 	use(0);
@@ -103,7 +95,7 @@ static void *in_own_table(void *unused)
 	MUST(unshare(CLONE_FILES));
 	for (int i = 0; i < 4; i++) {
 		pthread_barrier_wait(&turn);
-		become("elsewhere");
+		open_as(NUMBER, "elsewhere");
 		MUST(write(NUMBER, "x", 1));
 		pthread_barrier_wait(&turn);
 	}
@@ -115,12 +107,12 @@ static void by_thread(void)
 	pthread_t thread;
 
 	pthread_barrier_init(&turn, NULL, 2);
-	become(files[0]);
+	open_as(NUMBER, files[0]);
 	pthread_create(&thread, NULL, in_own_table, NULL);
 	wait_for_line();
 	for (int i = 0; i < 4; i++) {
 		if (i && files[i])
-			become(files[i]);
+			open_as(NUMBER, files[i]);
 		else if (i)
 			MUST(close(NUMBER));
 		pthread_barrier_wait(&turn);

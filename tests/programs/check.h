@@ -3,10 +3,12 @@
 #define CHECK_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static inline long must(long result, const char *what)
 {
@@ -39,6 +41,15 @@ static inline void reap(int pid)
 		fprintf(stderr, "child ended with wait status %#x\n", status);
 		exit(72);
 	}
+}
+
+/* Gives a number to a file, which is made if it is not there. */
+static inline void open_as(int number, const char *path)
+{
+	int fd = MUST(open(path, O_CREAT | O_RDWR, 0600));
+
+	MUST(dup2(fd, number));
+	MUST(close(fd));
 }
 
 #endif

@@ -2,7 +2,6 @@
  * has threads. Waits for a line; then a number is one file's after the other by the other process's doing.
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,14 +14,6 @@
 static char stack[1 << 16] __attribute__((aligned(16)));
 static int to_child[2], to_parent[2];
 static pthread_barrier_t turn;
-
-static void become(const char *path)
-{
-	int fd = MUST(open(path, O_CREAT | O_RDWR, 0600));
-
-	MUST(dup2(fd, NUMBER));
-	MUST(close(fd));
-}
 
 static void *leave(void *unused)
 {
@@ -38,7 +29,7 @@ static int change_for_parent(void *unused)
 
 	(void)unused;
 	MUST(read(to_child[0], &byte, 1));
-	become("second");
+	open_as(NUMBER, "second");
 	MUST(write(to_parent[1], "x", 1));
 	_exit(0);
 }
@@ -48,7 +39,7 @@ int main(void)
 	pthread_t thread;
 	char byte;
 
-	become("first");
+	open_as(NUMBER, "first");
 	MUST(pipe(to_child));
 	MUST(pipe(to_parent));
 	pthread_barrier_init(&turn, NULL, 2);

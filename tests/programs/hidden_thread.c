@@ -1,6 +1,5 @@
 /* A thread called `seen` uses a number, another one gives it to one file after the other, and then closes it. */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -39,12 +38,8 @@ int main(void)
 	for (int i = 0; i < 4; i++) {
 		pthread_barrier_wait(&turn);
 		MUST(close(NUMBER) < 0 && i ? -1 : 0);
-		if (files[i]) {
-			int fd = MUST(open(files[i], O_CREAT | O_RDWR, 0600));
-
-			MUST(dup2(fd, NUMBER));
-			MUST(close(fd));
-		}
+		if (files[i])
+			open_as(NUMBER, files[i]);
 		pthread_barrier_wait(&turn);
 	}
 	pthread_join(thread, NULL);

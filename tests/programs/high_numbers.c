@@ -22,12 +22,9 @@ static void use(int fd)
 	MUST(fstat(fd, &status));
 }
 
-static void open_as(int number, const char *path)
+static void open_and_use(int number, const char *path)
 {
-	int fd = MUST(open(path, O_CREAT | O_RDWR, 0600));
-
-	MUST(dup2(fd, number));
-	MUST(close(fd));
+	open_as(number, path);
 	use(number);
 }
 
@@ -37,7 +34,7 @@ static void across_the_border(void)
 
 	for (int fd = FIRST; fd <= LAST; fd++) {
 		snprintf(path, sizeof(path), "file-%d", fd);
-		open_as(fd, path);
+		open_and_use(fd, path);
 	}
 	for (int fd = FIRST; fd <= LAST; fd++) {
 		snprintf(path, sizeof(path), "file-%d", fd);
@@ -50,7 +47,7 @@ static void across_the_border(void)
 		use(fd);
 		MUST(close(fd));
 		FAILS(EBADF, write(fd, "x", 1));
-		open_as(fd, path);
+		open_and_use(fd, path);
 	}
 }
 
@@ -58,12 +55,12 @@ static void in_a_child(void)
 {
 	int pid;
 
-	open_as(FAR, "far");
+	open_and_use(FAR, "far");
 	pid = MUST(fork());
 	if (pid == 0) {
 		use(FAR);
 		MUST(close(FAR));
-		open_as(FAR, "of the child");
+		open_and_use(FAR, "of the child");
 		_exit(0);
 	}
 	reap(pid);

@@ -14,14 +14,6 @@
 
 static pthread_barrier_t turn;
 
-static void take_number(const char *path)
-{
-	int fd = MUST(open(path, O_CREAT | O_RDWR, 0600));
-
-	MUST(dup2(fd, NUMBER));
-	MUST(close(fd));
-}
-
 static void use(const char *text)
 {
 	struct stat status;
@@ -42,7 +34,7 @@ static void *with_own_table(void *unused)
 {
 	(void)unused;
 	MUST(unshare(CLONE_FILES));
-	take_number("own");
+	open_as(NUMBER, "own");
 	for (int i = 0; i < 10; i++) {
 		pthread_barrier_wait(&turn);
 		use("own");
@@ -58,7 +50,7 @@ static void by_turns(void)
 {
 	pthread_t thread;
 
-	take_number("common");
+	open_as(NUMBER, "common");
 	use("common");
 	pthread_create(&thread, NULL, with_own_table, NULL);
 	for (int i = 0; i < 10; i++) {

@@ -77,10 +77,8 @@ static void supervise(int turn)
 int main(void)
 {
 	pthread_t thread;
-	int fd = MUST(open("first", O_CREAT | O_RDWR, 0600));
 
-	MUST(dup2(fd, NUMBER));
-	MUST(close(fd));
+	open_as(NUMBER, "first");
 	pthread_barrier_init(&ready, NULL, 2);
 	pthread_create(&thread, NULL, work, NULL);
 	pthread_barrier_wait(&ready);
