@@ -21,7 +21,8 @@ from conftest import Cli, Start, until, until_attached
 from tracer import schema
 
 CLOSING = re.compile(
-    r"tracer-cli: (?P<rows>[\d,]+) rows? in (?P<seconds>\d+\.\d\d) s, (?P<losses>nothing lost|lost: .*); "
+    r"tracer-cli: (?P<rows>[\d,]+) rows? in (?P<seconds>\d+\.\d\d) s, "
+    r"(?P<losses>nothing lost|(?:of at least as many calls, )?lost: .*); "
     r"(?P<path>.+), (?P<size>[\d.]+ \w+)\n"
 )
 
