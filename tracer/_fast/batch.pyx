@@ -46,7 +46,7 @@ cdef class Buffers:
         cdef int i
         self.capacity_rows = capacity_rows
         for i in range(DICTIONARY_COUNT):
-            init_dictionary(&self.dictionaries[i], 1 if i == IN_OLD_FILE else 0)
+            init_dictionary(&self.dictionaries[i])
         bits = capacity_rows // 8
         self.arrays = {name: np.zeros(bits if name == "is_error" else capacity_rows, dtype)
                        for name, dtype in DTYPES.items()}

@@ -22,6 +22,7 @@ cdef enum:
     EPOLL_ADD = 1
     EPOLL_DEL = 2
     EPOLL_MOD = 3
+    IN_SECOND_PLACE = 1  # of a text, since it may be a file as well
 
 FILE_SOURCES = ("arg", "fd", "proc", "kernel")  # by the codes of fdcache.Source
 
@@ -164,7 +165,7 @@ cdef class ColumnBuilder:
             at.file_source[row] = encode(&self.dictionaries[IN_FILE_SOURCE], self.source_texts[call.source & 3])
             set_bit(at.has_file, row)
         if call.old_file != NULL:
-            at.old_file[row] = encode(&self.dictionaries[IN_OLD_FILE], call.old_file)
+            at.old_file[row] = encode(&self.dictionaries[IN_OLD_FILE], call.old_file, IN_SECOND_PLACE)
             set_bit(at.has_old_file, row)
 
     cdef void fill_numbers(self, int row, const Call *call, const syscall_rule *rule) noexcept nogil:

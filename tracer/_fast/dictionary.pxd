@@ -8,7 +8,6 @@ from tracer._fast.text cimport Text
 
 cdef struct Dictionary:
     # the texts of one column in one batch, each once
-    int slot  # which of a text's two places notes its code here
     int64_t serial
     char *data
     uint64_t used
@@ -54,7 +53,7 @@ cdef inline uint64_t hash_bytes(const char *data, uint64_t size) noexcept nogil:
     return end_hash(hashed, word)
 
 
-cdef int init_dictionary(Dictionary *dictionary, int slot) except -1
+cdef int init_dictionary(Dictionary *dictionary) except -1
 cdef void clear_dictionary(Dictionary *dictionary, int64_t serial) noexcept nogil
 cdef void free_dictionary(Dictionary *dictionary) noexcept nogil
 cdef int32_t add_text(Dictionary *dictionary, Text *text) noexcept nogil
@@ -62,14 +61,15 @@ cdef int32_t add_bytes(Dictionary *dictionary, const char *data, uint64_t size) 
 cdef tuple export_dictionary(const Dictionary *dictionary)
 
 
-cdef inline int32_t encode(Dictionary *dictionary, Text *text) noexcept nogil:
-    """The code of a text. It is noted in the text, so that the same object costs nothing the next time."""
+cdef inline int32_t encode(Dictionary *dictionary, Text *text, int place=0) noexcept nogil:
+    """The code of a text. It is noted in one of the text's two places, so that the same object costs nothing the next
+    time."""
     cdef int32_t code
-    if text.serial[dictionary.slot] == dictionary.serial:
-        return text.code[dictionary.slot]
+    if text.serial[place] == dictionary.serial:
+        return text.code[place]
     code = add_text(dictionary, text)
     if code < 0:
         return 0
-    text.serial[dictionary.slot] = dictionary.serial
-    text.code[dictionary.slot] = code
+    text.serial[place] = dictionary.serial
+    text.code[place] = code
     return code

@@ -11,8 +11,7 @@ import numpy as np
 
 # ---- dictionaries ----
 
-cdef int init_dictionary(Dictionary *dictionary, int slot) except -1:
-    dictionary.slot = slot
+cdef int init_dictionary(Dictionary *dictionary) except -1:
     dictionary.capacity = 4096
     dictionary.offsets_capacity = 64
     dictionary.mask = 127

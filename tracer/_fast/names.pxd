@@ -29,6 +29,11 @@ cdef class Names:
                   const name_section *same) noexcept nogil
 
 
+cdef inline bint may_be_named_late(const Call *call, const syscall_rule *rule, const Parts *parts) noexcept nogil:
+    """Whether there is something for `name_late` to do: most calls have all their names by then."""
+    return parts.paths != NULL or (call.file == NULL and rule.fd_arg >= 0)
+
+
 cdef inline uint8_t section_cloexec(const name_section *section, uint8_t otherwise) noexcept nogil:
     """Close-on-exec as a section has it; `otherwise` if there is no section, or it does not say."""
     if section != NULL and section.status & TRACER_NAME_CLOEXEC_KNOWN:

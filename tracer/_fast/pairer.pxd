@@ -5,12 +5,12 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from tracer._fast.calls cimport Call, clear_call
 from tracer._fast.events cimport (
-    TRACER_MAX_SYSCALLS, comm_body, event_header, exec_body, fork_body, syscall_rule, task_exit_body,
+    TRACER_ENTER, TRACER_EXIT, TRACER_MAX_SYSCALLS, comm_body, event_header, exec_body, fork_body, syscall_rule, task_exit_body,
 )
 from tracer._fast.fdcache cimport FdCache, Process
 from tracer._fast.intmap cimport IntMap
 from tracer._fast.names cimport Names
-from tracer._fast.records cimport Parts
+from tracer._fast.records cimport Parts, take_apart
 from tracer._fast.text cimport Text
 
 
@@ -41,7 +41,7 @@ cdef class Pairer:
     cdef readonly uint64_t malformed
     cdef readonly uint64_t forgotten
 
-    cdef int step(self, const char *record) noexcept nogil
+    cdef void on_other(self, const Parts *parts) noexcept nogil
     cdef const syscall_rule *known_rule(self, uint32_t number) noexcept nogil
     cdef int on_enter(self, const Parts *parts) noexcept nogil
     cdef int on_exit(self, const Parts *parts) noexcept nogil
@@ -58,6 +58,20 @@ cdef class Pairer:
     cdef void drop_thread(self, uint32_t tid) noexcept nogil
     cdef void trim(self) noexcept nogil
     cdef void move_state(self, Thread *caller, Thread *leader) noexcept nogil
+
+    cdef inline int step(self, const char *record) noexcept nogil:
+        """Handle one record, whose `size` bytes are there. 1: a call is finished and lies in `call`."""
+        cdef Parts parts
+        self.names.answers.used = 0
+        if not take_apart(record, &parts):
+            self.malformed += 1
+            return 0
+        if parts.header.type == TRACER_ENTER:
+            return self.on_enter(&parts)
+        if parts.header.type == TRACER_EXIT:
+            return self.on_exit(&parts)
+        self.on_other(&parts)
+        return 0
 
     cdef inline void finish(self) noexcept nogil:
         """The finished call has been used: what it holds is given back."""

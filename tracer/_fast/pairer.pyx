@@ -15,7 +15,7 @@ from tracer._fast.events cimport (
 )
 from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
-from tracer._fast.names cimport Names
+from tracer._fast.names cimport Names, may_be_named_late
 from tracer._fast.records cimport Parts, record_end, take_apart
 from tracer._fast.text cimport Text, TextPool, drop, new_text, replace, share
 
@@ -98,21 +98,11 @@ cdef class Pairer:
 
     # ---- records ----
 
-    cdef int step(self, const char *record) noexcept nogil:
-        """Handle one record, whose `size` bytes are there. 1: a call is finished and lies in `call`."""
-        cdef Parts parts
-        cdef uint8_t kind
-        self.names.answers.used = 0
-        if not take_apart(record, &parts):
-            self.malformed += 1
-            return 0
-        kind = parts.header.type
-        if kind == TRACER_ENTER:
-            return self.on_enter(&parts)
-        if kind == TRACER_EXIT:
-            return self.on_exit(&parts)
+    cdef void on_other(self, const Parts *parts) noexcept nogil:
+        """Handle what is neither the begin nor the end of a call."""
+        cdef uint8_t kind = parts.header.type
         if kind == TRACER_NAME:
-            self.on_name(&parts)
+            self.on_name(parts)
         elif kind == TRACER_FORK:
             self.on_fork(parts.header, <const fork_body *> parts.body)
         elif kind == TRACER_EXEC:
@@ -121,7 +111,6 @@ cdef class Pairer:
             self.on_task_exit(parts.header, <const task_exit_body *> parts.body)
         elif kind == TRACER_COMM:
             self.on_comm(parts.header, <const comm_body *> parts.body)
-        return 0
 
     cdef const syscall_rule *known_rule(self, uint32_t number) noexcept nogil:
         """The rule of a syscall; NULL for one that is not known."""
@@ -179,7 +168,8 @@ cdef class Pairer:
         call.exit_ns = header.time_ns
         process = self.fd_cache.get_process(header.tgid, header.time_ns)
         if process != NULL:
-            self.names.name_late(call, rule, process, parts)
+            if may_be_named_late(call, rule, parts):
+                self.names.name_late(call, rule, process, parts)
             if rule.effect != TRACER_EFFECT_NONE:
                 apply_effect(self.fd_cache, call, rule, process, parts)
             elif rule.quantity == TRACER_QUANTITY_BRK:

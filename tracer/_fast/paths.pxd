@@ -15,6 +15,13 @@ cdef enum:
     PATH_LIMIT = 4095
 
 
+cdef extern from *:
+    """
+    #define SLASHES 0x2F2F2F2F2F2F2F2Full
+    """
+    const uint64_t SLASHES
+
+
 cdef inline uint32_t parent_length(const char *out, uint32_t used) noexcept nogil:
     """Length of out[:used] without its last component: 0 for a single one."""
     while used > 0:
@@ -64,11 +71,9 @@ cdef inline uint32_t fold(char *out, uint32_t used, const char *path, uint32_t s
     return used
 
 
-cdef inline uint64_t bytes_equal(uint64_t word, uint64_t byte) noexcept nogil:
-    """The high bit of each byte of a word that equals `byte`."""
-    cdef uint64_t low = 0x7F7F7F7F7F7F7F7Fu
-    word ^= byte * 0x0101010101010101u
-    return ~(((word & low) + low) | word | low)
+cdef inline bint has_zero(uint64_t word) noexcept nogil:
+    """Whether one of its bytes is 0."""
+    return (word - 0x0101010101010101u) & ~word & 0x8080808080808080u != 0
 
 
 cdef inline bint is_folded(const char *path, uint32_t size) noexcept nogil:
@@ -88,7 +93,8 @@ cdef inline bint is_folded(const char *path, uint32_t size) noexcept nogil:
             end[size - at] = c"/"  # a slash before it is one at the end
             memcpy(&word, end, 8)
             memcpy(&following, end + 1, 8)
-        if bytes_equal(word, c"/") & (bytes_equal(following, c"/") | bytes_equal(following, c".")):
+        # "/" is 2f and "." is 2e: with its lowest bit set, what follows a slash must not be one
+        if has_zero((word ^ SLASHES) | ((following | 0x0101010101010101u) ^ SLASHES)):
             return False
         at += 8
     return True

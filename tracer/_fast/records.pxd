@@ -28,15 +28,12 @@ cdef inline Py_ssize_t record_end(const char *data, Py_ssize_t start, Py_ssize_t
         return -1
     if header.size < sizeof(event_header) or header.size > size - start:
         return -1
-    return min(start + ((header.size + 7) & ~7), size)
+    start += (header.size + 7) & ~7
+    return start if start < size else size  # the last one's padding need not be there
 
 
 cdef inline uint32_t body_size(const event_header *header) noexcept nogil:
-    """Size of the fixed body by type; 0xffff for a type that is not known."""
-    if header.type == TRACER_ENTER:
-        return (header.flags & TRACER_NARGS_MASK) * 8
-    if header.type == TRACER_EXIT:
-        return sizeof(exit_body)
+    """Size of the body of what is neither an enter nor an exit; 0xffff for a type that is not known."""
     if header.type == TRACER_NAME:
         return sizeof(name_body)
     if header.type == TRACER_FORK:
@@ -72,6 +69,22 @@ cdef inline bint take_name(Parts *parts, const char *record, uint32_t size, uint
     return used[0] <= size
 
 
+cdef inline bint take_sections(Parts *parts, const char *record, uint32_t used, uint8_t sections) noexcept nogil:
+    """Find those of the optional parts that there are; whether all of them end just where the record does."""
+    cdef uint32_t size = parts.header.size
+    if sections & TRACER_HAS_AUX:
+        if used + TRACER_AUX_BYTES > size:
+            return False
+        parts.aux = <const uint64_t *> (record + used)
+        used += TRACER_AUX_BYTES
+    if sections & TRACER_HAS_PATHS:
+        if sections & TRACER_HAS_NAME or not take_paths(parts, record, size, &used):
+            return False  # behind texts a name would lie anywhere
+    elif sections & TRACER_HAS_NAME and not take_name(parts, record, size, &used):
+        return False
+    return used == size
+
+
 cdef inline bint take_apart(const char *record, Parts *parts) noexcept nogil:
     """Find the parts of a record whose header and `size` bytes are there; False if its size does not fit its contents.
 
@@ -79,7 +92,6 @@ cdef inline bint take_apart(const char *record, Parts *parts) noexcept nogil:
     """
     cdef const event_header *header = <const event_header *> record
     cdef uint32_t used = sizeof(event_header)
-    cdef uint8_t flags = header.flags
     parts.header = header
     parts.body = record + used
     parts.nargs = 0
@@ -87,28 +99,14 @@ cdef inline bint take_apart(const char *record, Parts *parts) noexcept nogil:
     parts.paths = NULL
     parts.name = NULL
     parts.name_text = NULL
-    used += body_size(header)
-    if used > header.size:
-        return False
     if header.type == TRACER_ENTER:
-        parts.nargs = flags & TRACER_NARGS_MASK
-        if parts.nargs > TRACER_MAX_ARGS:
-            return False
-    elif header.type == TRACER_NAME:
-        return flags & TRACER_HAS_NAME and take_name(parts, record, header.size, &used) and used == header.size
-    elif header.type != TRACER_EXIT:
-        return used == header.size
-    if flags & TRACER_HAS_AUX:
-        if used + TRACER_AUX_BYTES > header.size:
-            return False
-        parts.aux = <const uint64_t *> (record + used)
-        used += TRACER_AUX_BYTES
-    if flags & TRACER_HAS_PATHS:
-        if header.type == TRACER_EXIT and flags & TRACER_HAS_NAME:
-            return False  # behind texts a name would lie anywhere
-        if not take_paths(parts, record, header.size, &used):
-            return False
-    elif header.type == TRACER_EXIT and flags & TRACER_HAS_NAME:
-        if not take_name(parts, record, header.size, &used):
-            return False
+        parts.nargs = header.flags & TRACER_NARGS_MASK
+        return parts.nargs <= TRACER_MAX_ARGS and take_sections(
+            parts, record, used + parts.nargs * 8, header.flags & (TRACER_HAS_AUX | TRACER_HAS_PATHS))
+    if header.type == TRACER_EXIT:
+        return take_sections(parts, record, used + sizeof(exit_body),
+                             header.flags & (TRACER_HAS_AUX | TRACER_HAS_PATHS | TRACER_HAS_NAME))
+    used += body_size(header)
+    if header.type == TRACER_NAME:
+        return header.flags & TRACER_HAS_NAME and take_sections(parts, record, used, TRACER_HAS_NAME)
     return used == header.size

@@ -187,7 +187,7 @@ cdef class RowRing:
     def __cinit__(self, int capacity=10_000):
         cdef int i
         for i in range(DICTIONARY_COUNT):
-            init_dictionary(&self.dictionaries[i], 0)
+            init_dictionary(&self.dictionaries[i])
         if not 0 < capacity <= MOST_ROWS:
             raise ValueError(f"capacity: 1 to {MOST_ROWS} are meant, not {capacity}")
         self.capacity = capacity
