@@ -113,5 +113,6 @@ cdef inline bint bit(const uint8_t *bits, int64_t row) noexcept nogil:
     return bits[row >> 3] >> (row & 7) & 1
 
 
-cdef inline void set_bit(uint8_t *bits, int row) noexcept nogil:
-    bits[row >> 3] |= 1 << (row & 7)
+cdef inline void mark(uint8_t *bits, int row, uint8_t bit) noexcept nogil:
+    """Set a row's bit, which is 1 << (row & 7): the same for all bitmaps, so that it is made once a row."""
+    bits[row >> 3] |= bit

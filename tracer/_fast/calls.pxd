@@ -15,11 +15,11 @@ cdef struct PathSlot:
 
 
 cdef struct Call:
-    # the texts belong to it
+    # the texts belong to it, but for the name of a thread that was not renamed
     uint64_t enter_ns
     uint64_t exit_ns
     uint64_t gap_ns
-    uint64_t args[6]
+    uint64_t args[8]  # the last two are always 0: see `argument`
     uint64_t aux[3]
     int64_t ret
     int64_t space_bytes  # of brk
@@ -30,6 +30,7 @@ cdef struct Call:
     bint has_gap
     bint has_aux
     bint has_comm  # its thread was renamed since the enter: `comm` is the name before that, NULL if it was unknown
+    bint has_paths  # `old_file` and `paths` are in use
     uint8_t source  # of `file`
     int32_t returned_fd  # a descriptor that the call made, or -1
     Text *comm
@@ -39,8 +40,8 @@ cdef struct Call:
 
 
 cdef inline uint64_t argument(const Call *call, int index) noexcept nogil:
-    """An argument by a rule's index; 0 where there is none."""
-    return call.args[index] if 0 <= index < 6 else 0
+    """An argument by a rule's index, 0 to 5; 0 for the negative ones, which say that there is none."""
+    return call.args[index & 7]
 
 
 cdef inline int32_t descriptor_argument(const Call *call, const syscall_rule *rule) noexcept nogil:
@@ -63,8 +64,12 @@ cdef inline bint was_read(uint8_t status) noexcept nogil:
 
 cdef inline void clear_call(Call *call) noexcept nogil:
     """Give back what a call holds."""
-    replace(&call.comm, NULL)
     replace(&call.file, NULL)
-    replace(&call.old_file, NULL)
-    replace(&call.paths[0].directory, NULL)
-    replace(&call.paths[1].directory, NULL)
+    if call.has_comm:
+        call.has_comm = False
+        replace(&call.comm, NULL)
+    if call.has_paths:
+        call.has_paths = False
+        replace(&call.old_file, NULL)
+        replace(&call.paths[0].directory, NULL)
+        replace(&call.paths[1].directory, NULL)

@@ -1,7 +1,7 @@
 """Writing calls into columns (see tracer/schema.py for what they mean)."""
 
 cimport cython
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from tracer._fast.batch cimport Buffers, IN_COMM, IN_FILE, IN_OLD_FILE, Pointers
 from tracer._fast.calls cimport Call
@@ -35,11 +35,11 @@ cdef class ColumnBuilder:
 
     cdef int start_batch(self) except -1
     cdef int append(self, const Call *call, const syscall_rule *rule) noexcept nogil
-    cdef void fill_result(self, int row, const Call *call) noexcept nogil
-    cdef void fill_file(self, int row, const Call *call, const syscall_rule *rule) noexcept nogil
-    cdef void fill_numbers(self, int row, const Call *call, const syscall_rule *rule) noexcept nogil
-    cdef void fill_quantity(self, int row, const Call *call, const syscall_rule *rule) noexcept nogil
-    cdef void fill_epoll(self, int row, const Call *call) noexcept nogil
+    cdef void fill_result(self, int row, uint8_t bit, const Call *call) noexcept nogil
+    cdef void fill_file(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil
+    cdef void fill_numbers(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil
+    cdef void fill_quantity(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil
+    cdef void fill_epoll(self, int row, uint8_t bit, const Call *call) noexcept nogil
 
     cdef inline bint is_full(self) noexcept nogil:
         return self.rows == self.capacity_rows or (

@@ -1,11 +1,11 @@
 """Writing calls into columns (see tracer/schema.py for what they mean)."""
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from tracer._fast.batch cimport (
     Buffers, Columns, IN_COMM, IN_EPOLL_OP, IN_ERROR, IN_FAMILY, IN_FILE, IN_FILE_SOURCE, IN_OLD_FILE, IN_SYSCALL,
-    Pointers, set_bit,
+    Pointers, mark,
 )
 from tracer._fast.calls cimport Call, argument, descriptor_argument, is_errno
 from tracer._fast.dictionary cimport encode
@@ -122,6 +122,7 @@ cdef class ColumnBuilder:
     cdef int append(self, const Call *call, const syscall_rule *rule) noexcept nogil:
         """Write one call as the next row. The batch must not be full."""
         cdef int row = self.rows
+        cdef uint8_t bit = 1 << (row & 7)
         cdef Pointers *at = &self.at
         at.time_ns[row] = <int64_t> call.enter_ns
         at.pid[row] = <int32_t> call.tgid
@@ -131,76 +132,76 @@ cdef class ColumnBuilder:
         at.family[row] = encode(&self.dictionaries[IN_FAMILY], self.family_texts[rule.family & 63])
         if call.has_gap:
             at.gap_ns[row] = <int64_t> call.gap_ns
-            set_bit(at.has_gap_ns, row)
+            mark(at.has_gap_ns, row, bit)
         if call.returned:
-            self.fill_result(row, call)
-        self.fill_file(row, call, rule)
-        self.fill_numbers(row, call, rule)
+            self.fill_result(row, bit, call)
+        self.fill_file(row, bit, call, rule)
+        self.fill_numbers(row, bit, call, rule)
         if rule.quantity != TRACER_QUANTITY_NONE:
-            self.fill_quantity(row, call, rule)
+            self.fill_quantity(row, bit, call, rule)
         self.rows = row + 1
         return 0
 
-    cdef void fill_result(self, int row, const Call *call) noexcept nogil:
+    cdef void fill_result(self, int row, uint8_t bit, const Call *call) noexcept nogil:
         cdef Pointers *at = &self.at
         at.latency_ns[row] = <int64_t> (call.exit_ns - call.enter_ns) if call.exit_ns > call.enter_ns else 0
-        set_bit(at.has_latency_ns, row)
+        mark(at.has_latency_ns, row, bit)
         at.ret[row] = call.ret
-        set_bit(at.has_ret, row)
+        mark(at.has_ret, row, bit)
         if is_errno(call.ret):
-            set_bit(at.is_error, row)
+            mark(at.is_error, row, bit)
             at.error[row] = encode(&self.dictionaries[IN_ERROR], self.error_texts[-call.ret])
-            set_bit(at.has_error, row)
+            mark(at.has_error, row, bit)
 
-    cdef void fill_file(self, int row, const Call *call, const syscall_rule *rule) noexcept nogil:
+    cdef void fill_file(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil:
         cdef Pointers *at = &self.at
         cdef int32_t fd = call.returned_fd
         if fd < 0:
             fd = descriptor_argument(call, rule)
         if fd >= 0:
             at.fd[row] = fd
-            set_bit(at.has_fd, row)
+            mark(at.has_fd, row, bit)
         if call.file != NULL:
             at.file[row] = encode(&self.dictionaries[IN_FILE], call.file)
             at.file_source[row] = encode(&self.dictionaries[IN_FILE_SOURCE], self.source_texts[call.source & 3])
-            set_bit(at.has_file, row)
+            mark(at.has_file, row, bit)
         if call.old_file != NULL:
             at.old_file[row] = encode(&self.dictionaries[IN_OLD_FILE], call.old_file, IN_SECOND_PLACE)
-            set_bit(at.has_old_file, row)
+            mark(at.has_old_file, row, bit)
 
-    cdef void fill_numbers(self, int row, const Call *call, const syscall_rule *rule) noexcept nogil:
+    cdef void fill_numbers(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil:
         cdef Pointers *at = &self.at
         if moved_bytes(call, rule, &at.bytes[row]):
-            set_bit(at.has_bytes, row)
+            mark(at.has_bytes, row, bit)
         if requested_bytes(call, rule, &at.requested_bytes[row]):
-            set_bit(at.has_requested_bytes, row)
+            mark(at.has_requested_bytes, row, bit)
         if file_offset(call, rule, &at.offset[row]):
-            set_bit(at.has_offset, row)
+            mark(at.has_offset, row, bit)
         if call_flags(call, rule, &at.flags[row]):
-            set_bit(at.has_flags, row)
+            mark(at.has_flags, row, bit)
 
-    cdef void fill_quantity(self, int row, const Call *call, const syscall_rule *rule) noexcept nogil:
+    cdef void fill_quantity(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil:
         cdef Pointers *at = &self.at
         if address_space(call, rule, &at.address_space_bytes[row]):
-            set_bit(at.has_address_space_bytes, row)
+            mark(at.has_address_space_bytes, row, bit)
         if requested_sleep(call, rule, &at.requested_sleep_ns[row]):
-            set_bit(at.has_requested_sleep_ns, row)
+            mark(at.has_requested_sleep_ns, row, bit)
         if rule.nfds_arg >= 0:
             at.nfds[row] = <int32_t> argument(call, rule.nfds_arg)
-            set_bit(at.has_nfds, row)
+            mark(at.has_nfds, row, bit)
         if timeout(call, rule, &at.timeout_ns[row]):
-            set_bit(at.has_timeout_ns, row)
+            mark(at.has_timeout_ns, row, bit)
         if rule.quantity == TRACER_QUANTITY_EPOLL_CTL:
-            self.fill_epoll(row, call)
+            self.fill_epoll(row, bit, call)
 
-    cdef void fill_epoll(self, int row, const Call *call) noexcept nogil:
+    cdef void fill_epoll(self, int row, uint8_t bit, const Call *call) noexcept nogil:
         cdef Pointers *at = &self.at
         cdef int32_t op = <int32_t> call.args[1]
         at.epoll_target_fd[row] = <int32_t> call.args[2]
-        set_bit(at.has_epoll_target_fd, row)
+        mark(at.has_epoll_target_fd, row, bit)
         if EPOLL_ADD <= op <= EPOLL_MOD:
             at.epoll_op[row] = encode(&self.dictionaries[IN_EPOLL_OP], self.epoll_texts[op])
-            set_bit(at.has_epoll_op, row)
+            mark(at.has_epoll_op, row, bit)
         if call.has_aux and op != EPOLL_DEL:
             at.epoll_events[row] = <int64_t> <uint32_t> call.aux[0]
-            set_bit(at.has_epoll_events, row)
+            mark(at.has_epoll_events, row, bit)

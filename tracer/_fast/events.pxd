@@ -47,6 +47,7 @@ cdef extern from "events.h" nogil:
         TRACER_NAME_CLOEXEC_KNOWN
         TRACER_NAME_CLOEXEC
 
+        TRACER_AUX_NONE
         TRACER_AUX_OPEN_HOW
         TRACER_AUX_TIMESPEC
         TRACER_AUX_TIMEVAL

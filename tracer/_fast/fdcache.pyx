@@ -106,6 +106,7 @@ cdef class FdCache:
         cdef Process *process = <Process *> take(&self.processes, tgid)
         if process != NULL:
             self.recent = NULL
+            self.drops += 1
             self.free_process(process)
 
     cdef void trim(self) noexcept nogil:

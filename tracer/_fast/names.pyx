@@ -122,7 +122,7 @@ cdef class Names:
         cdef int32_t fd
         cdef Entry *entry
         if rule.path_arg >= 0:
-            if parts.paths != NULL and not rule.flags & TRACER_RULE_LABEL:
+            if parts.paths != NULL and call.has_paths:
                 reread_paths(self.fd_cache.texts, call, rule, parts)
             return
         if rule.aux_kind == TRACER_AUX_CWD_TEXT:
@@ -146,6 +146,11 @@ cdef class Names:
 
     cdef void name_paths(self, Call *call, const syscall_rule *rule, Process *process,
                          const Parts *parts) noexcept nogil:
+        cdef int i
+        call.has_paths = True
+        for i in range(2):
+            call.paths[i].directory_source = 0
+            call.paths[i].on_success = False
         call.paths[0].status = parts.paths.status1
         call.paths[1].status = parts.paths.status2
         if not is_plain_text(call, rule) and needs_directory(call.paths[0].status, parts.text1, parts.paths.len1):

@@ -23,6 +23,8 @@ cdef struct Thread:
     bint entered
     bint pending
     Text *comm  # NULL: unknown
+    Process *process  # its own, while `drops` is what the cache has
+    uint64_t drops
     Call call
 
 
@@ -55,6 +57,7 @@ cdef class Pairer:
     cdef void learn_comm(self, const event_header *header, Process *process) noexcept nogil
     cdef Thread *new_thread(self, uint32_t tid, uint32_t tgid, uint64_t now_ns) noexcept nogil
     cdef Thread *get_thread(self, const event_header *header) noexcept nogil
+    cdef Process *process_of(self, Thread *thread, const event_header *header) noexcept nogil
     cdef void drop_thread(self, uint32_t tid) noexcept nogil
     cdef void trim(self) noexcept nogil
     cdef void move_state(self, Thread *caller, Thread *leader) noexcept nogil

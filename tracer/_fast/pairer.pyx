@@ -126,8 +126,10 @@ cdef class Pairer:
         if rule == NULL:
             return 0
         thread = self.get_thread(header)
-        process = self.fd_cache.get_process(header.tgid, header.time_ns)
-        if thread == NULL or process == NULL:
+        if thread == NULL:
+            return 0
+        process = self.process_of(thread, header)
+        if process == NULL:
             return 0
         if thread.pending:
             self.enter_without_exit += 1
@@ -166,7 +168,7 @@ cdef class Pairer:
         call.returned = True
         call.ret = (<const exit_body *> parts.body).ret
         call.exit_ns = header.time_ns
-        process = self.fd_cache.get_process(header.tgid, header.time_ns)
+        process = self.process_of(thread, header)
         if process != NULL:
             if may_be_named_late(call, rule, parts):
                 self.names.name_late(call, rule, process, parts)
@@ -247,6 +249,15 @@ cdef class Pairer:
         self.recent = thread
         return thread
 
+    cdef Process *process_of(self, Thread *thread, const event_header *header) noexcept nogil:
+        """The process of a record's thread; NULL when memory is out."""
+        if thread.process == NULL or thread.drops != self.fd_cache.drops:
+            thread.process = self.fd_cache.get_process(header.tgid, header.time_ns)
+            thread.drops = self.fd_cache.drops
+        else:
+            thread.process.last_used_ns = header.time_ns
+        return thread.process
+
     cdef void drop_thread(self, uint32_t tid) noexcept nogil:
         cdef Thread *thread = <Thread *> take(&self.threads, tid)
         if thread != NULL:
@@ -304,8 +315,8 @@ cdef class Pairer:
         thread.has_end = True
         thread.last_end_ns = call.exit_ns if call.returned else call.enter_ns
         if not call.has_comm:
-            call.comm = share(thread.comm)
-        if call.ret < 0:
+            call.comm = thread.comm
+        if call.ret < 0 and call.has_paths:
             drop_conditional_names(call, rule)
         self.call = call
         return CALL_READY
@@ -342,19 +353,16 @@ cdef inline void begin_call(Call *call, const Parts *parts) noexcept nogil:
     call.tgid = parts.header.tgid
     call.tid = parts.header.tid
     call.number = parts.header.syscall
-    call.returned = call.has_gap = call.has_comm = False
+    call.returned = call.has_gap = call.has_comm = call.has_paths = False
     call.source = SOURCE_NONE
     call.returned_fd = -1
-    for i in range(6):
+    for i in range(8):
         call.args[i] = (<const uint64_t *> parts.body)[i] if i < parts.nargs else 0
     call.has_aux = parts.aux != NULL
     if parts.aux != NULL:
         memcpy(call.aux, parts.aux, sizeof(call.aux))
     else:
         call.aux[0] = call.aux[1] = call.aux[2] = 0
-    for i in range(2):
-        call.paths[i].directory_source = call.paths[i].status = 0
-        call.paths[i].on_success = False
 
 
 cdef void drop_conditional_names(Call *call, const syscall_rule *rule) noexcept nogil:

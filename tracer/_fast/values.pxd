@@ -7,7 +7,7 @@ from libc.stdint cimport INT64_MAX as INT64_LARGEST, int32_t, int64_t, uint32_t,
 
 from tracer._fast.calls cimport Call, argument
 from tracer._fast.events cimport (
-    TRACER_AUX_IOVEC, TRACER_AUX_MSGHDR, TRACER_AUX_OPEN_HOW, TRACER_AUX_TIMEVAL, TRACER_AUX_XATTR_ARGS,
+    TRACER_AUX_IOVEC, TRACER_AUX_MSGHDR, TRACER_AUX_NONE, TRACER_AUX_OPEN_HOW, TRACER_AUX_TIMEVAL, TRACER_AUX_XATTR_ARGS,
     TRACER_BYTES_NONE, TRACER_BYTE_RULE_PROBE, TRACER_BYTE_RULE_RECV, TRACER_QUANTITY_BRK, TRACER_QUANTITY_CLOCK_SLEEP,
     TRACER_QUANTITY_MMAP, TRACER_QUANTITY_MREMAP, TRACER_QUANTITY_MUNMAP, TRACER_QUANTITY_NO_SPACE,
     TRACER_QUANTITY_POLL_MS, TRACER_QUANTITY_POLL_SPEC, TRACER_QUANTITY_SLEEP, syscall_rule,
@@ -23,6 +23,9 @@ cdef enum:
 
 
 cdef inline bint requested_bytes(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
+    if rule.aux_kind == TRACER_AUX_NONE:
+        value[0] = <int64_t> argument(call, rule.size_arg)
+        return rule.size_arg >= 0 and value[0] >= 0
     if rule.aux_kind == TRACER_AUX_IOVEC or rule.aux_kind == TRACER_AUX_MSGHDR:
         value[0] = <int64_t> call.aux[0]
         return call.has_aux and call.aux[1] == 1 and value[0] >= 0
