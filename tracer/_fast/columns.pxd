@@ -37,8 +37,6 @@ cdef class ColumnBuilder:
     cdef int append(self, const Call *call, const syscall_rule *rule) noexcept nogil
     cdef void fill_result(self, int row, uint8_t bit, const Call *call) noexcept nogil
     cdef void fill_file(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil
-    cdef void fill_numbers(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil
-    cdef void fill_quantity(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil
     cdef void fill_epoll(self, int row, uint8_t bit, const Call *call) noexcept nogil
 
     cdef inline bint is_full(self) noexcept nogil:

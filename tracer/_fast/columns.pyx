@@ -136,9 +136,11 @@ cdef class ColumnBuilder:
         if call.returned:
             self.fill_result(row, bit, call)
         self.fill_file(row, bit, call, rule)
-        self.fill_numbers(row, bit, call, rule)
+        fill_numbers(at, row, bit, call, rule)
         if rule.quantity != TRACER_QUANTITY_NONE:
-            self.fill_quantity(row, bit, call, rule)
+            fill_quantity(at, row, bit, call, rule)
+            if rule.quantity == TRACER_QUANTITY_EPOLL_CTL:
+                self.fill_epoll(row, bit, call)
         self.rows = row + 1
         return 0
 
@@ -169,31 +171,6 @@ cdef class ColumnBuilder:
             at.old_file[row] = encode(&self.dictionaries[IN_OLD_FILE], call.old_file, IN_SECOND_PLACE)
             mark(at.has_old_file, row, bit)
 
-    cdef void fill_numbers(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil:
-        cdef Pointers *at = &self.at
-        if moved_bytes(call, rule, &at.bytes[row]):
-            mark(at.has_bytes, row, bit)
-        if requested_bytes(call, rule, &at.requested_bytes[row]):
-            mark(at.has_requested_bytes, row, bit)
-        if file_offset(call, rule, &at.offset[row]):
-            mark(at.has_offset, row, bit)
-        if call_flags(call, rule, &at.flags[row]):
-            mark(at.has_flags, row, bit)
-
-    cdef void fill_quantity(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil:
-        cdef Pointers *at = &self.at
-        if address_space(call, rule, &at.address_space_bytes[row]):
-            mark(at.has_address_space_bytes, row, bit)
-        if requested_sleep(call, rule, &at.requested_sleep_ns[row]):
-            mark(at.has_requested_sleep_ns, row, bit)
-        if rule.nfds_arg >= 0:
-            at.nfds[row] = <int32_t> argument(call, rule.nfds_arg)
-            mark(at.has_nfds, row, bit)
-        if timeout(call, rule, &at.timeout_ns[row]):
-            mark(at.has_timeout_ns, row, bit)
-        if rule.quantity == TRACER_QUANTITY_EPOLL_CTL:
-            self.fill_epoll(row, bit, call)
-
     cdef void fill_epoll(self, int row, uint8_t bit, const Call *call) noexcept nogil:
         cdef Pointers *at = &self.at
         cdef int32_t op = <int32_t> call.args[1]
@@ -205,3 +182,26 @@ cdef class ColumnBuilder:
         if call.has_aux and op != EPOLL_DEL:
             at.epoll_events[row] = <int64_t> <uint32_t> call.aux[0]
             mark(at.has_epoll_events, row, bit)
+
+
+cdef void fill_numbers(Pointers *at, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil:
+    if moved_bytes(call, rule, &at.bytes[row]):
+        mark(at.has_bytes, row, bit)
+    if requested_bytes(call, rule, &at.requested_bytes[row]):
+        mark(at.has_requested_bytes, row, bit)
+    if file_offset(call, rule, &at.offset[row]):
+        mark(at.has_offset, row, bit)
+    if call_flags(call, rule, &at.flags[row]):
+        mark(at.has_flags, row, bit)
+
+
+cdef void fill_quantity(Pointers *at, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil:
+    if address_space(call, rule, &at.address_space_bytes[row]):
+        mark(at.has_address_space_bytes, row, bit)
+    if requested_sleep(call, rule, &at.requested_sleep_ns[row]):
+        mark(at.has_requested_sleep_ns, row, bit)
+    if rule.nfds_arg >= 0:
+        at.nfds[row] = <int32_t> argument(call, rule.nfds_arg)
+        mark(at.has_nfds, row, bit)
+    if timeout(call, rule, &at.timeout_ns[row]):
+        mark(at.has_timeout_ns, row, bit)

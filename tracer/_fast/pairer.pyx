@@ -141,7 +141,7 @@ cdef class Pairer:
         begin_call(&thread.call, parts)
         self.names.name_files(&thread.call, rule, process, parts)
         if rule.flags & TRACER_RULE_NEVER_RETURNS:
-            return self.end_call(thread, rule)
+            return end_call(self, thread, rule)
         return 0
 
     cdef int on_exit(self, const Parts *parts) noexcept nogil:
@@ -176,7 +176,7 @@ cdef class Pairer:
                 apply_effect(self.fd_cache, call, rule, process, parts)
             elif rule.quantity == TRACER_QUANTITY_BRK:
                 move_break(call, process)
-        return self.end_call(thread, rule)
+        return end_call(self, thread, rule)
 
     cdef void on_name(self, const Parts *parts) noexcept nogil:
         cdef Process *process = self.fd_cache.get_process(parts.header.tgid, parts.header.time_ns)
@@ -302,25 +302,6 @@ cdef class Pairer:
             self.rules[call.number].effect == TRACER_EFFECT_EXEC
             and self.rules[header.syscall].effect == TRACER_EFFECT_EXEC)
 
-    cdef int end_call(self, Thread *thread, const syscall_rule *rule) noexcept nogil:
-        """The pending call is over: to `call` if it is to be a row."""
-        cdef Call *call = &thread.call
-        thread.pending = False
-        if not rule.flags & TRACER_RULE_WANTED or (self.failed_only and not (call.returned and is_errno(call.ret))):
-            clear_call(call)
-            return 0
-        if thread.has_end:
-            call.has_gap = True
-            call.gap_ns = call.enter_ns - thread.last_end_ns if call.enter_ns > thread.last_end_ns else 0
-        thread.has_end = True
-        thread.last_end_ns = call.exit_ns if call.returned else call.enter_ns
-        if not call.has_comm:
-            call.comm = thread.comm
-        if call.ret < 0 and call.has_paths:
-            drop_conditional_names(call, rule)
-        self.call = call
-        return CALL_READY
-
     cdef void learn_comm(self, const event_header *header, Process *process) noexcept nogil:
         """Look a thread's name up in /proc; what it answers is handled as a comm record is."""
         cdef const char *record = self.names.ask_thread_name(process, header.tid, header.time_ns)
@@ -346,7 +327,6 @@ cdef void set_comm(TextPool *pool, Thread *thread, const uint8_t *comm) noexcept
 cdef inline void begin_call(Call *call, const Parts *parts) noexcept nogil:
     """Start a call anew. It holds no texts, and each field is set by itself: clearing all of it took a tenth of the
     time of a whole call."""
-    cdef uint32_t i
     call.enter_ns = parts.header.time_ns
     call.exit_ns = call.gap_ns = 0
     call.ret = call.space_bytes = 0
@@ -356,13 +336,33 @@ cdef inline void begin_call(Call *call, const Parts *parts) noexcept nogil:
     call.returned = call.has_gap = call.has_comm = call.has_paths = False
     call.source = SOURCE_NONE
     call.returned_fd = -1
-    for i in range(8):
-        call.args[i] = (<const uint64_t *> parts.body)[i] if i < parts.nargs else 0
+    memset(call.args, 0, sizeof(call.args))
+    memcpy(call.args, parts.body, parts.nargs * sizeof(uint64_t))
     call.has_aux = parts.aux != NULL
     if parts.aux != NULL:
         memcpy(call.aux, parts.aux, sizeof(call.aux))
     else:
         call.aux[0] = call.aux[1] = call.aux[2] = 0
+
+
+cdef inline int end_call(Pairer pairer, Thread *thread, const syscall_rule *rule) noexcept nogil:
+    """The pending call is over: to `call` if it is to be a row."""
+    cdef Call *call = &thread.call
+    thread.pending = False
+    if not rule.flags & TRACER_RULE_WANTED or (pairer.failed_only and not (call.returned and is_errno(call.ret))):
+        clear_call(call)
+        return 0
+    if thread.has_end:
+        call.has_gap = True
+        call.gap_ns = call.enter_ns - thread.last_end_ns if call.enter_ns > thread.last_end_ns else 0
+    thread.has_end = True
+    thread.last_end_ns = call.exit_ns if call.returned else call.enter_ns
+    if not call.has_comm:
+        call.comm = thread.comm
+    if call.ret < 0 and call.has_paths:
+        drop_conditional_names(call, rule)
+    pairer.call = call
+    return CALL_READY
 
 
 cdef void drop_conditional_names(Call *call, const syscall_rule *rule) noexcept nogil:
