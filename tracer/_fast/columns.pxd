@@ -12,6 +12,7 @@ from tracer._fast.text cimport Text
 
 cdef enum:
     MAX_DICTIONARY_BYTES = 32 << 20  # a batch with more text is full, whatever its rows
+    ROWS_BETWEEN_LOOKS = 32  # at how much text there is: two paths of 16 KiB a row are a mebibyte more at the most
 
 
 @cython.final
@@ -40,6 +41,6 @@ cdef class ColumnBuilder:
     cdef void fill_epoll(self, int row, uint8_t bit, const Call *call) noexcept nogil
 
     cdef inline bint is_full(self) noexcept nogil:
-        return self.rows == self.capacity_rows or (
+        return self.rows == self.capacity_rows or self.rows % ROWS_BETWEEN_LOOKS == 0 and (
             self.dictionaries[IN_FILE].used + self.dictionaries[IN_OLD_FILE].used + self.dictionaries[IN_COMM].used
             >= MAX_DICTIONARY_BYTES)

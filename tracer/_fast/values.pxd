@@ -22,18 +22,23 @@ cdef enum:
     NS_PER_S = 1000000000
 
 
+cdef inline bint size_argument(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
+    if rule.size_arg < 0:
+        return False
+    value[0] = <int64_t> argument(call, rule.size_arg)
+    return value[0] >= 0
+
+
 cdef inline bint requested_bytes(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
     if rule.aux_kind == TRACER_AUX_NONE:
-        value[0] = <int64_t> argument(call, rule.size_arg)
-        return rule.size_arg >= 0 and value[0] >= 0
+        return size_argument(call, rule, value)
     if rule.aux_kind == TRACER_AUX_IOVEC or rule.aux_kind == TRACER_AUX_MSGHDR:
         value[0] = <int64_t> call.aux[0]
         return call.has_aux and call.aux[1] == 1 and value[0] >= 0
     if rule.aux_kind == TRACER_AUX_XATTR_ARGS:
         value[0] = <int64_t> <uint32_t> call.aux[1]
         return call.has_aux
-    value[0] = <int64_t> argument(call, rule.size_arg)
-    return rule.size_arg >= 0 and value[0] >= 0
+    return size_argument(call, rule, value)
 
 
 cdef inline bint moved_bytes(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
@@ -60,18 +65,21 @@ cdef inline bint file_offset(const Call *call, const syscall_rule *rule, int64_t
     if rule.offset_arg == OFFSET_IS_RET:
         value[0] = call.ret
         return call.returned and call.ret >= 0
+    if rule.offset_arg < 0:
+        return False
     value[0] = <int64_t> argument(call, rule.offset_arg)
-    if value[0] == -1 and rule.aux_kind == TRACER_AUX_IOVEC and rule.flags_arg >= 0:
-        return False  # preadv2 and pwritev2, from the current position
-    return rule.offset_arg >= 0
+    # preadv2 and pwritev2 from the current position have none
+    return value[0] != -1 or rule.aux_kind != TRACER_AUX_IOVEC or rule.flags_arg < 0
 
 
 cdef inline bint call_flags(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
     if rule.aux_kind == TRACER_AUX_OPEN_HOW:
         value[0] = <int64_t> call.aux[0]
         return call.has_aux
+    if rule.flags_arg < 0:
+        return False
     value[0] = <uint32_t> argument(call, rule.flags_arg)
-    return rule.flags_arg >= 0
+    return True
 
 
 cdef inline int64_t whole_pages(uint64_t size) noexcept nogil:
