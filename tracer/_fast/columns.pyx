@@ -46,8 +46,8 @@ cdef class ColumnBuilder:
     """Writes calls into column arrays and hands them out as `Columns`.
 
     `names[number]` is the syscall with that number, `families` the names that a rule's family counts into. A batch is
-    full at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach 32 MiB. `wall_offset_ns`, wall
-    clock minus boot clock, goes with every batch.
+    full at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach about 32 MiB. `wall_offset_ns`,
+    wall clock minus boot clock, goes with every batch.
     """
 
     def __cinit__(self, list names not None, tuple families not None, *, int capacity_rows=1 << 17,

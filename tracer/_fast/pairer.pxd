@@ -5,7 +5,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from tracer._fast.calls cimport Call, clear_call
 from tracer._fast.events cimport (
-    TRACER_ENTER, TRACER_EXIT, TRACER_MAX_SYSCALLS, comm_body, event_header, exec_body, fork_body, syscall_rule, task_exit_body,
+    TRACER_ENTER, TRACER_EXIT, TRACER_MAX_SYSCALLS, comm_body, event_header, exec_body, fork_body, syscall_rule,
+    task_exit_body,
 )
 from tracer._fast.fdcache cimport FdCache, Process
 from tracer._fast.intmap cimport IntMap

@@ -8,8 +8,8 @@ from libc.string cimport memcpy, memset
 from tracer._fast.calls cimport Call, clear_call, is_errno
 from tracer._fast.effects cimport apply_effect, move_break
 from tracer._fast.events cimport (
-    TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_ENTER, TRACER_EXEC, TRACER_EXIT,
-    TRACER_FORK, TRACER_MAX_SYSCALLS, TRACER_NAME, TRACER_QUANTITY_BRK, TRACER_RULE_KNOWN,
+    TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_EXEC, TRACER_FORK,
+    TRACER_MAX_SYSCALLS, TRACER_NAME, TRACER_QUANTITY_BRK, TRACER_RULE_KNOWN,
     TRACER_RULE_NEVER_RETURNS, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body, event_header, exec_body, exit_body,
     fork_body, syscall_rule, task_exit_body,
 )
