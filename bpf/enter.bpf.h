@@ -33,11 +33,11 @@ static __always_inline int enter_quickly(u64 registers, const struct syscall_rul
 }
 
 /* Writes a record of what the descriptor is called now; its size. One that is not open is called nothing. */
-static __always_inline u32 fill_name_record(struct record_buffer *buffer, s32 fd, u64 time_ns)
+static __always_inline u32 fill_name_record(struct record_buffer *buffer, s32 fd, u64 time_ns, u32 *is_fleeting)
 {
 	struct event_header *header = (struct event_header *)buffer->bytes;
 	struct name_body *body = (struct name_body *)(header + 1);
-	u32 size = fill_name(buffer, NAME_AT, fd);
+	u32 size = fill_name(buffer, NAME_AT, fd, is_fleeting);
 
 	if (!size)
 		size = NAME_AT + sizeof(struct name_section);
@@ -57,7 +57,7 @@ static __always_inline int nothing_to_tell(const struct process *process, const 
 	const struct name_section *section = (const struct name_section *)(name->bytes + NAME_AT);
 
 	return section->kind == TRACER_NAME_NONE && process->watches_identity != WATCH_DIVIDED && !was_ring_full() &&
-	       !tag_of(process, fd) && !(is_kept_apart(process, fd) && find_told(process, fd));
+	       !tag_of(process, fd) && !(may_be_kept_apart(process, fd) && find_told(process, fd));
 }
 
 /* Puts the name into the batch. */

@@ -109,7 +109,7 @@ static __always_inline void send_exit_with_name(struct process *process, struct 
 	struct told_name now = {};
 
 	told_before(process, fd, &now);
-	u32 end = fill_name(buffer, size, fd);
+	u32 end = fill_name(buffer, size, fd, &now.is_fleeting);
 
 	call->name_at = 0;
 	if (end) {

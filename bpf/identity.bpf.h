@@ -123,6 +123,7 @@ static __always_inline void end_life(struct process *process)
 	process->life = 0;
 	process->watches_identity = 0;
 	process->had_threads = 0;
+	process->has_fleeting = 0;
 }
 
 /* A new task, by its creator. A thread shares both, a process neither; all else has to be watched. */
@@ -159,18 +160,21 @@ static __always_inline int told_before(const struct process *process, s32 fd, st
 	now->identity = process->watches_identity ? identity_of(fd) : 0;
 	if (process->watches_identity == WATCH_DIVIDED)
 		return 0;
-	if (!is_kept_apart(process, fd))
-		return tag_of(process, fd) == tag;
+	if (!is_kept_apart(process, fd) && tag_of(process, fd) == tag)
+		return 1;
+	if (!may_be_kept_apart(process, fd))
+		return 0;
 	struct told_name *told = find_told(process, fd);
 
-	return told && told->tag == tag && told->identity == now->identity;
+	return told && told->tag == tag && told->identity == now->identity && !(told->is_fleeting && was_deleted(fd));
 }
 
 /* The name has been sent. */
 static __always_inline void note_told(struct process *process, s32 fd, const struct told_name *now)
 {
-	set_tag(process, fd, now->tag);
-	if (now->life && is_kept_apart(process, fd))
+	set_tag(process, fd, now->is_fleeting ? 0 : now->tag);
+	process->has_fleeting |= now->is_fleeting;
+	if (now->life && (is_kept_apart(process, fd) || now->is_fleeting))
 		keep_told(fd, now);
 }
 

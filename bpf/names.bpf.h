@@ -15,6 +15,8 @@
 #define ANON_INODE_FS_MAGIC 0x09041934
 #define PID_FS_MAGIC 0x50494446
 #define NSFS_MAGIC 0x6e736673
+#define DEVPTS_SUPER_MAGIC 0x1cd1
+#define PROC_SUPER_MAGIC 0x9fa0
 
 struct path_pointers {
 	void *mnt;
@@ -159,10 +161,26 @@ static __always_inline u64 path_of(s32 fd, struct path_pointers *path, u8 *statu
 	return read_u64(read_pointer(file + OFF_FILE_INODE) + OFF_INODE_INO);
 }
 
+static __always_inline int is_deleted(const struct path_pointers *path)
+{
+	return !read_u64(path->dentry + OFF_DENTRY_HASH_PPREV);
+}
+
+/* Whether the descriptor's file (or the working directory) is there under its name no longer. */
+static __always_inline int was_deleted(s32 fd)
+{
+	struct path_pointers path = {};
+	u8 status = 0;
+
+	path_of(fd, &path, &status);
+	return !path.dentry || is_deleted(&path);
+}
+
 /* Writes the name of a descriptor (or the working directory) at buffer + at; the end of it, or 0 if it is not
- * open.
+ * open. `is_fleeting`: whether it may be deleted without a call that is seen, as the kernel does it with a terminal
+ * whose master is closed, or with the folder of a process.
  */
-static __always_inline u32 fill_name(struct record_buffer *buffer, u32 at, s32 fd)
+static __always_inline u32 fill_name(struct record_buffer *buffer, u32 at, s32 fd, u32 *is_fleeting)
 {
 	struct name_section *section = (struct name_section *)(buffer->bytes + (at & 127));
 	u8 *text = (u8 *)(section + 1);
@@ -175,8 +193,10 @@ static __always_inline u32 fill_name(struct record_buffer *buffer, u32 at, s32 f
 	void *inode = read_pointer(path.dentry + OFF_DENTRY_INODE);
 	u32 magic = name_inode(section, inode);
 
-	if (!read_u64(path.dentry + OFF_DENTRY_HASH_PPREV))
+	if (is_deleted(&path))
 		section->status |= TRACER_NAME_DELETED;
+	else
+		*is_fleeting = magic == DEVPTS_SUPER_MAGIC || magic == PROC_SUPER_MAGIC;
 	if (!name_special(section, text, &path, inode, magic))
 		walk(section, text, path);
 	return at + sizeof(*section) + (section->len & TEXT_MASK);

@@ -28,6 +28,7 @@ struct process {
 	u8 watches_identity; /* enum watch */
 	u8 shares_fs;        /* with another process: its working directory may change by the other's doing */
 	u8 had_threads;      /* more than one, since it began or called execve */
+	u8 has_fleeting;     /* files among its descriptors whose names may go without a call (names.bpf.h) */
 	u32 generation;
 	u64 life; /* when its first call was seen since it began or called execve; 0: not yet */
 	u32 cwd_tag;
@@ -41,13 +42,13 @@ struct told_key {
 };
 
 /* What was told of a descriptor, of which the tag alone would not say enough: one whose process watches identities,
- * or with a high number.
+ * with a high number, or of a fleeting file.
  */
 struct told_name {
 	u64 life; /* of the process: numbers of processes come again */
 	u64 identity;
 	u32 tag;
-	u32 reserved;
+	u32 is_fleeting; /* and it was not deleted yet */
 };
 
 /* A call that has begun and whose exit will be its return value and no more: that exit needs to look nothing else up.

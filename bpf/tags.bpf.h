@@ -3,7 +3,8 @@
  *
  * A tag is a moment: it changes with the epoch, which every successful rename or unlink on the machine moves on,
  * and with the process's own generation (exec, close_range). A name was told if its descriptor carries the present
- * tag; in a process that watches identities (identity.bpf.h), if it also still means the same file.
+ * tag; in a process that watches identities (identity.bpf.h), if it also still means the same file. A fleeting file's
+ * never does, so that each use looks whether it is still there.
  *
  * The short cut: each CPU remembers the thread it traced last and which of its descriptors were found to be
  * named, so that a loop of reads and writes finds neither its process nor its tags anew. It holds until the epoch
@@ -35,6 +36,12 @@ static __always_inline void move_version(u32 tgid)
 static __always_inline int is_kept_apart(const struct process *process, s32 fd)
 {
 	return process->watches_identity || fd >= NAMED_FDS;
+}
+
+/* Whether what was told may be in `told_names`. */
+static __always_inline int may_be_kept_apart(const struct process *process, s32 fd)
+{
+	return is_kept_apart(process, fd) || process->has_fleeting;
 }
 
 /* The tag is the present one, or 0 for a name that holds no longer. */
@@ -80,7 +87,7 @@ static __always_inline int may_need_name(const struct process *process, s32 fd)
 static __always_inline void forget_name(struct process *process, s32 fd)
 {
 	set_tag(process, fd, 0);
-	if (is_kept_apart(process, fd))
+	if (may_be_kept_apart(process, fd))
 		drop_told(fd);
 }
 

@@ -383,7 +383,7 @@ int on_enter_names(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	}
 	if (!told_before(process, fd, &now)) {
-		u32 size = fill_name_record(name, fd, call->time_ns);
+		u32 size = fill_name_record(name, fd, call->time_ns, &now.is_fleeting);
 
 		if (!nothing_to_tell(process, name, fd))
 			add_name(batch, call, name, size, fd, &now);
