@@ -47,6 +47,12 @@ static __always_inline int is_no_fd(const struct syscall_rule *rule, const struc
 	return rule->no_fd_arg >= 0 && argument(call, rule->no_fd_arg) >> (rule->no_fd_bit & 31) & 1;
 }
 
+/* The descriptor that the call works on; -1 if there is none. */
+static __always_inline s32 worked_on(const struct syscall_rule *rule, const struct call *call)
+{
+	return rule->fd_arg < 0 || is_no_fd(rule, call) ? -1 : (s32)argument(call, rule->fd_arg);
+}
+
 static __always_inline int sum_iovecs(u64 *aux, u64 vector, u64 count)
 {
 	u64 total = 0;

@@ -5,6 +5,7 @@
 
 #include "arguments.bpf.h"
 #include "begun.bpf.h"
+#include "held.bpf.h"
 #include "identity.bpf.h"
 #include "names.bpf.h"
 #include "records.bpf.h"
@@ -32,15 +33,21 @@ static __always_inline int enter_quickly(u64 registers, const struct syscall_rul
 	return 1;
 }
 
-/* Writes a record of what the descriptor is called now; its size. One that is not open is called nothing. */
-static __always_inline u32 fill_name_record(struct record_buffer *buffer, s32 fd, u64 time_ns, u32 *is_fleeting)
+/* Writes a record of what the descriptor is called now; its size. One that is not open is called nothing, and so is one
+ * in doubt.
+ */
+static __always_inline u32 fill_name_record(struct record_buffer *buffer, s32 fd, u64 time_ns, enum doubt doubt,
+					    u32 *is_fleeting)
 {
 	struct event_header *header = (struct event_header *)buffer->bytes;
 	struct name_body *body = (struct name_body *)(header + 1);
+	struct name_section *section = (struct name_section *)(buffer->bytes + NAME_AT);
 	u32 size = fill_name(buffer, NAME_AT, fd, is_fleeting);
 
-	if (!size)
-		size = NAME_AT + sizeof(struct name_section);
+	if (!size || is_doubtful(section, *is_fleeting, doubt)) {
+		__builtin_memset(section, 0, sizeof(*section));
+		size = NAME_AT + sizeof(*section);
+	}
 	fill_header(header, TRACER_NAME, time_ns);
 	header->flags = TRACER_HAS_NAME;
 	header->size = size;
@@ -128,7 +135,7 @@ static __always_inline void end_enter(struct bpf_raw_tracepoint_args *ctx, struc
 static __always_inline void begin_long_enter(struct bpf_raw_tracepoint_args *ctx, const struct syscall_rule *rule,
 					     struct call *call)
 {
-	call->fds[0] = rule->fd_arg < 0 || is_no_fd(rule, call) ? -1 : (s32)argument(call, rule->fd_arg);
+	call->fds[0] = worked_on(rule, call);
 	call->fds[1] = -1;
 	call->fds[2] = -1;
 	call->told_count = 0;
@@ -170,24 +177,35 @@ static __always_inline u32 add_paths(struct record_buffer *buffer, const struct 
 	return end;
 }
 
-static __always_inline int may_need_names(const struct process *process, const struct call *call)
+/* Writes the whole record but its size; the end of it. */
+static __always_inline u32 fill_enter(struct record_buffer *buffer, const struct syscall_rule *rule, struct call *call)
 {
-	return may_need_name(process, call->fds[0]) || may_need_name(process, call->fds[1]) ||
-	       may_need_name(process, call->fds[2]);
+	struct event_header *header = (struct event_header *)buffer->bytes;
+	u32 nargs = rule->nargs & TRACER_NARGS_MASK;
+	u32 end = sizeof(*header) + nargs * 8;
+
+	fill_header(header, TRACER_ENTER, call->time_ns);
+	header->syscall = call->nr;
+	header->flags = nargs;
+	__builtin_memcpy(buffer->bytes + sizeof(*header), call->args, TRACER_MAX_ARGS * 8);
+	if (has_aux_at_enter(rule))
+		end = add_aux(buffer, rule, call, end);
+	if (rule->path_arg >= 0)
+		end = add_paths(buffer, rule, call, end);
+	return end;
 }
 
-/* The next descriptor whose name may have to be sent before the record, taken off the list; -1 if there is none. */
-static __always_inline s32 next_unnamed(const struct process *process, struct call *call)
+/* Which of the descriptors is the next whose name may have to be sent before the record; 3 if there is none. */
+static __always_inline u32 next_unnamed(const struct process *process, const struct call *call)
 {
 #pragma unroll
-	for (int i = 0; i < 3; i++) {
+	for (u32 i = 0; i < 3; i++) {
 		s32 fd = call->fds[i];
 
-		call->fds[i] = -1;
-		if (may_need_name(process, fd))
-			return fd;
+		if (call->exit_follows ? is_descriptor(fd) : may_need_name(process, fd))
+			return i;
 	}
-	return -1;
+	return 3;
 }
 
 #endif

@@ -195,8 +195,7 @@ static __always_inline u32 fill_name(struct record_buffer *buffer, u32 at, s32 f
 
 	if (is_deleted(&path))
 		section->status |= TRACER_NAME_DELETED;
-	else
-		*is_fleeting = magic == DEVPTS_SUPER_MAGIC || magic == PROC_SUPER_MAGIC;
+	*is_fleeting = magic == DEVPTS_SUPER_MAGIC || magic == PROC_SUPER_MAGIC;
 	if (!name_special(section, text, &path, inode, magic))
 		walk(section, text, path);
 	return at + sizeof(*section) + (section->len & TEXT_MASK);

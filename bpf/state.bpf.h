@@ -48,7 +48,7 @@ struct told_name {
 	u64 life; /* of the process: numbers of processes come again */
 	u64 identity;
 	u32 tag;
-	u32 is_fleeting; /* and it was not deleted yet */
+	u32 is_fleeting;
 };
 
 /* A call that has begun and whose exit will be its return value and no more: that exit needs to look nothing else up.
@@ -86,6 +86,14 @@ struct told_fd {
 	struct told_name name;
 };
 
+/* The enter of a call that is shown only if it fails (held.bpf.h). */
+struct start {
+	u64 time_ns;
+	u64 identities[4]; /* of the descriptors in call.fds, if they are compared; 0: not open, or none */
+	u32 is_compared;
+	u32 epoch;
+};
+
 /* The call at hand, handed from one program to the next. One a CPU: tracepoints of syscalls run without
  * preemption.
  */
@@ -96,6 +104,7 @@ struct call {
 	u32 nr;
 	u32 exit_follows; /* the enter was held back until the call failed: its exit is sent right behind it */
 	u64 exit_time_ns;
+	struct start start;     /* if exit_follows */
 	s32 fds[4];             /* up to three descriptors whose names the record needs */
 	struct told_fd told[4]; /* those of them that are in the batch */
 	u32 told_count;
@@ -110,7 +119,8 @@ enum stage {
 	STAGE_EXIT = 2,
 	STAGE_EXIT_FD = 3,
 	STAGE_EXIT_PATHS = 4,
-	STAGE_COUNT = 5,
+	STAGE_ENTER_HELD = 5,
+	STAGE_COUNT = 6,
 };
 
 #endif

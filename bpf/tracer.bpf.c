@@ -25,8 +25,8 @@ BPF_ARRAY(epoch, u32, 1);
 BPF_F_TABLE("hash", u32, struct process, processes, 16384, BPF_F_NO_PREALLOC);
 BPF_ARRAY(blank_process, struct process, 1);
 BPF_F_TABLE("lru_hash", struct told_key, struct told_name, told_names, 32768, 0);
-BPF_HASH(retries, u32, u32, 16384);     /* thread -> its path could not be read at enter */
-BPF_HASH(starts, u32, u64, 16384);      /* thread -> time of its enter, where only failures are shown */
+BPF_HASH(retries, u32, u32, 16384); /* thread -> its path could not be read at enter */
+BPF_HASH(starts, u32, struct start, 16384);
 BPF_HASH(lost_enters, u32, u32, 16384); /* thread -> its enter found no room */
 BPF_ARRAY(ring_full, u32, 1);           /* whether a record ever found none: mostly there is nothing to look up */
 BPF_ARRAY(begun_calls, struct begun_call, BEGUN_CALLS);
@@ -254,12 +254,6 @@ static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage
 
 /* ---- enter ---- */
 
-static __always_inline void note_start(u32 tid, u64 time_ns)
-{
-	if (starts.update(&tid, &time_ns))
-		count_loss(TRACER_LOSS_MAP_FULL);
-}
-
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid();
@@ -300,7 +294,8 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	call->nr = number;
 	call->exit_follows = 0;
 	if ((cfg->flags & TRACER_FILTER_FAILED) && !(rule->flags & TRACER_RULE_STATE)) {
-		note_start(id, call->time_ns);
+		list_descriptors(rule, call);
+		go_to(ctx, STAGE_ENTER_HELD);
 		return 0;
 	}
 	s32 fd = is_no_fd(rule, call) ? -1 : fd_argument(rule, call->args);
@@ -335,19 +330,10 @@ int on_enter_long(struct bpf_raw_tracepoint_args *ctx)
 	if (!rule)
 		return 0;
 	struct event_header *header = (struct event_header *)buffer->bytes;
-	u32 nargs = rule->nargs & TRACER_NARGS_MASK;
-	u32 end = sizeof(*header) + nargs * 8;
+	u32 end = fill_enter(buffer, rule, call);
 
-	fill_header(header, TRACER_ENTER, call->time_ns);
-	header->syscall = number;
-	header->flags = nargs;
-	__builtin_memcpy(buffer->bytes + sizeof(*header), call->args, TRACER_MAX_ARGS * 8);
-	if (has_aux_at_enter(rule))
-		end = add_aux(buffer, rule, call, end);
-	if (rule->path_arg >= 0)
-		end = add_paths(buffer, rule, call, end);
 	header->size = end;
-	if (may_need_names(process, call)) {
+	if (next_unnamed(process, call) < 3) {
 		go_to(ctx, STAGE_ENTER_NAMES);
 		return 0;
 	}
@@ -375,20 +361,40 @@ int on_enter_names(struct bpf_raw_tracepoint_args *ctx)
 	if (!rule)
 		return 0;
 	struct told_name now = {};
-	s32 fd = next_unnamed(process, call);
+	u32 index = next_unnamed(process, call) & 3;
+	s32 fd = call->fds[index];
 
-	if (fd == -1) {
+	if (index == 3) {
 		send_named(batch, process, call, buffer);
 		end_enter(ctx, process, rule, call);
 		return 0;
 	}
-	if (!told_before(process, fd, &now)) {
-		u32 size = fill_name_record(name, fd, call->time_ns, &now.is_fleeting);
+	enum doubt doubt = doubt_of(call, index, fd);
 
-		if (!nothing_to_tell(process, name, fd))
+	call->fds[index] = -1;
+	if (!told_before(process, fd, &now) || doubt >= DOUBT_PATH) {
+		u32 size = fill_name_record(name, fd, call->time_ns, doubt, &now.is_fleeting);
+
+		if (doubt || !nothing_to_tell(process, name, fd))
 			add_name(batch, call, name, size, fd, &now);
 	}
 	go_to(ctx, STAGE_ENTER_NAMES);
+	return 0;
+}
+
+/* The enter of a call that is shown only if it fails. */
+int on_enter_held(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct call *call = current_call();
+	struct process *process = current_process();
+	struct start start = {};
+	u32 tid = bpf_get_current_pid_tgid();
+
+	if (!call || !process)
+		return 0;
+	fill_start(&start, process, call);
+	if (starts.update(&tid, &start))
+		count_loss(TRACER_LOSS_MAP_FULL);
 	return 0;
 }
 
@@ -398,11 +404,12 @@ int on_enter_names(struct bpf_raw_tracepoint_args *ctx)
 static __always_inline int take_start(struct call *call)
 {
 	u32 tid = bpf_get_current_pid_tgid();
-	u64 *start = starts.lookup(&tid);
+	struct start *start = starts.lookup(&tid);
 
 	if (!start)
 		return 0;
-	call->time_ns = *start;
+	call->time_ns = start->time_ns;
+	call->start = *start;
 	starts.delete(&tid);
 	return call->ret < 0 && call->ret >= -4095;
 }

@@ -29,7 +29,7 @@ TRACEPOINTS = (
     "sys_enter",
 )
 
-STAGES = ("enter_long", "enter_names", "exit", "exit_fd", "exit_paths")
+STAGES = ("enter_long", "enter_names", "exit", "exit_fd", "exit_paths", "enter_held")
 """Programs that tail calls lead to, in the order of `enum stage` in tracer.bpf.c."""
 
 LOSS_CAUSES = ("ring_full", "path_truncated", "path_unreadable", "map_full", "compat_call")
