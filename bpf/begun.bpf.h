@@ -39,7 +39,7 @@ static __always_inline int exit_quickly(u64 id, s64 ret)
 	if (tid_and_number >> 32 != (u32)id)
 		return 0;
 	begun->tid_and_number = 0;
-	send_short_exit(id, tid_and_number, ret, bpf_ktime_get_boot_ns());
+	send_short_exit(id, tid_and_number, 0, ret, bpf_ktime_get_boot_ns());
 	return 1;
 }
 

@@ -61,6 +61,8 @@ enum tracer_record {
  * table of descriptors and the working directory. What they are called now is not known.
  */
 #define TRACER_COPY_UNSURE 0x80
+/* event_header.flags of TRACER_EXIT: seccomp watches the thread. Of a call that it refuses the kernel shows the end alone. */
+#define TRACER_MAY_BE_REFUSED 0x80
 
 struct event_header {
 	tr_u64 time_ns; /* CLOCK_BOOTTIME */

@@ -75,6 +75,7 @@ static __always_inline void begin_long_exit(struct record_buffer *buffer, const 
 
 	fill_header(header, TRACER_EXIT, call->exit_time_ns);
 	header->syscall = call->nr;
+	header->flags = exit_flags();
 	body->ret = call->ret;
 }
 
@@ -117,7 +118,8 @@ static __always_inline void send_exit_with_name(struct process *process, struct 
 		size = end;
 	}
 	header->size = size;
-	if (!send_exit(buffer->bytes, size & 0x1fff) && end)
+	/* what comes with the end of a refused call is not listened to */
+	if (!send_exit(buffer->bytes, size & 0x1fff) && end && !(header->flags & TRACER_MAY_BE_REFUSED))
 		note_told(process, fd, &now);
 }
 
@@ -154,7 +156,7 @@ static __always_inline void begin_exit(struct bpf_raw_tracepoint_args *ctx, stru
 	else if (reread || (rule->aux_kind == TRACER_AUX_CWD_TEXT && call->ret > 0))
 		go_to(ctx, STAGE_EXIT_PATHS);
 	else if (!is_lost_with_enter(id))
-		send_short_exit(id, call->nr, call->ret, call->exit_time_ns);
+		send_short_exit(id, call->nr, exit_flags(), call->ret, call->exit_time_ns);
 }
 
 #endif

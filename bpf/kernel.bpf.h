@@ -31,6 +31,14 @@ static __always_inline void *read_pointer(const void *address)
 	return (void *)read_u64(address);
 }
 
+/* The flags of an exit of the current thread whose enter is not known to have been seen. */
+static __always_inline u8 exit_flags(void)
+{
+	if (!HAS_SECCOMP || !read_u32((void *)(bpf_get_current_task() + OFF_TASK_SECCOMP_MODE)))
+		return 0;
+	return TRACER_MAY_BE_REFUSED;
+}
+
 #if defined(__x86_64__)
 /* Reads the arguments; not 0 for a program of 32 bits, whose numbers mean other calls.
  *

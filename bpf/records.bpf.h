@@ -3,6 +3,7 @@
 #ifndef TRACER_RECORDS_BPF_H
 #define TRACER_RECORDS_BPF_H
 
+#include "kernel.bpf.h"
 #include "maps.bpf.h"
 
 static __always_inline void fill_header_of(struct event_header *header, u64 id, u8 type, u64 time_ns)
@@ -77,19 +78,35 @@ static __always_inline int is_lost_with_enter(u64 id)
 	return 1;
 }
 
+/* An exit found no room. If the thread's next call is refused, the end of that would complete the lost one. */
+static __always_inline void note_lost_exit(u64 id)
+{
+	if (exit_flags())
+		note_lost_enter(id);
+}
+
 /* An exit that is more than its return value; not 0 if it was lost. */
 static __always_inline int send_exit(void *record, u32 size)
 {
-	return is_lost_with_enter(bpf_get_current_pid_tgid()) || send(record, size);
+	u64 id = bpf_get_current_pid_tgid();
+
+	if (is_lost_with_enter(id))
+		return 1;
+	int failed = send(record, size);
+
+	if (failed)
+		note_lost_exit(id);
+	return failed;
 }
 
-static __always_inline void send_short_exit(u64 id, u32 number, s64 ret, u64 time_ns)
+static __always_inline void send_short_exit(u64 id, u32 number, u8 flags, s64 ret, u64 time_ns)
 {
 	struct short_exit *record = reserve(sizeof(*record));
 
 	if (!record)
-		return;
+		return note_lost_exit(id);
 	fill_header_of(&record->header, id, TRACER_EXIT, time_ns);
+	record->header.flags = flags;
 	record->header.syscall = number;
 	record->header.size = sizeof(*record);
 	record->body.ret = ret;

@@ -442,7 +442,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	if (exit_is_short(rule) && !failed_only) {
 		if (!is_lost_with_enter(id))
-			send_short_exit(id, number, ctx->args[1], now);
+			send_short_exit(id, number, exit_flags(), ctx->args[1], now);
 		return 0;
 	}
 	struct call *call = current_call();

@@ -124,7 +124,9 @@ class Reference:
         self.families = families
         self.failed_only = failed_only
         self.rows: list[Row] = []
-        self.counters = dict.fromkeys(("enter_without_exit", "exit_without_enter", "mismatched", "malformed"), 0)
+        self.counters = dict.fromkeys(
+            ("enter_without_exit", "exit_without_enter", "refused_calls", "mismatched", "malformed"), 0
+        )
         self.counters |= {"forgotten_threads": 0, "forgotten_processes": 0}
         self.threads: dict[int, Thread] = {}
         self.processes: dict[int, Process] = {}
@@ -198,7 +200,8 @@ class Reference:
         thread = self.thread(done)
         call, thread.pending = thread.pending, None
         if call is None:
-            self.counters["exit_without_enter"] += thread.has_entered
+            cause = "refused_calls" if done.may_be_refused else "exit_without_enter"
+            self.counters[cause] += thread.has_entered
         elif not self.completes(call, done):
             self.counters["mismatched"] += 1
         else:

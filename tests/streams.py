@@ -168,7 +168,10 @@ class Teller:
         aux, paths, name = call.exit_aux, call.exit_paths, call.exit_name
         if answer:
             self.tell(wire.Name(fd=answer[0], name=answer[1], from_proc=True, **head))
-        self.tell(wire.Exit(syscall=number, ret=call.ret, aux=aux, paths=paths, name=name, **head))
+        filtered = thread[1] % 2 == 0  # as if seccomp watched the threads with even numbers
+        self.tell(
+            wire.Exit(syscall=number, ret=call.ret, aux=aux, paths=paths, name=name, may_be_refused=filtered, **head)
+        )
 
     def call(self, thread: Thread, step_ns: int, call: Call) -> None:
         self.enter(thread, step_ns, call)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 ENTER, EXIT, NAME, FORK, EXEC, TASK_EXIT, COMM = range(1, 8)
 NARGS_MASK, HAS_AUX, HAS_PATHS, HAS_NAME, FROM_PROC, COPY_UNSURE = 0x07, 0x08, 0x10, 0x20, 0x40, 0x80
+MAY_BE_REFUSED = 0x80
 MAX_SYSCALLS, MAX_ARGS, AUX_BYTES, COMM_BYTES, CWD_FD = 512, 6, 24, 16, -100
 
 PATH_ABSENT, PATH_OK, PATH_NULL, PATH_UNREADABLE, PATH_TRUNCATED = range(5)
@@ -183,10 +184,11 @@ class Exit(Record):
     aux: bytes | None = None
     paths: Paths | None = None
     name: NameText | None = None
+    may_be_refused: bool = False
 
     @property
     def type_and_flags(self) -> tuple[int, int]:
-        return EXIT, _part_flags(self.aux, self.paths, self.name)
+        return EXIT, _part_flags(self.aux, self.paths, self.name) | (MAY_BE_REFUSED if self.may_be_refused else 0)
 
     def body(self) -> bytes:
         return struct.pack("=q", self.ret) + _parts(self.aux, self.paths, self.name)
@@ -349,7 +351,8 @@ def _decode_exit(cursor: _Cursor, flags: int, **head: int) -> Exit:
     aux, paths, name = cursor.aux(flags), cursor.paths(flags), cursor.name(flags)
     if paths and name:
         raise Malformed("paths and a name")
-    return Exit(ret=ret, aux=aux, paths=paths, name=name, **head)
+    refused = bool(flags & MAY_BE_REFUSED)
+    return Exit(ret=ret, aux=aux, paths=paths, name=name, may_be_refused=refused, **head)
 
 
 def _decode_other(cursor: _Cursor, kind: int, flags: int, head: dict[str, int]) -> AnyRecord:

@@ -25,6 +25,9 @@ Counters = Mapping[Key, int | None]
 NAMES_ONLY = frozenset({"path_truncated", "path_unreadable", "untracked_fds", "forgotten_processes"})
 """Causes that cost a name, or its end, and no call. A thread that is forgotten may have been in a call."""
 
+NOT_LOST = frozenset({"refused_calls"})
+"""What is counted beside the losses: calls that seccomp refused have no row."""
+
 UNDRAINED = "undrained_bytes"
 
 UNKNOWN_CAUSE = "unknown"
@@ -54,14 +57,19 @@ class Balance(NamedTuple):
     entries: list[Entry]
 
 
+def lost_of(losses: Losses) -> Losses:
+    """The losses alone, without what is only counted beside them."""
+    return {cause: lost for cause, lost in losses.items() if cause not in NOT_LOST}
+
+
 def lacks_calls(losses: Losses | None) -> bool:
     """Whether calls may be missing, so that a count of them is a least one."""
-    return losses is None or any(lost != 0 for cause, lost in losses.items() if cause not in NAMES_ONLY)
+    return losses is None or any(lost != 0 for cause, lost in lost_of(losses).items() if cause not in NAMES_ONLY)
 
 
 def is_complete(losses: Losses | None) -> bool:
     """Whether it is known that nothing is missing, not even a name."""
-    return losses is not None and all(lost == 0 for lost in losses.values())
+    return losses is not None and all(lost == 0 for lost in lost_of(losses).values())
 
 
 class _Window(NamedTuple):

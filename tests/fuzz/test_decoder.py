@@ -62,7 +62,7 @@ def survive(block: bytes) -> tuple[Engine, list[dict[str, Any]]]:
         if at == len(block):
             break
     counters = engine.counters()
-    ended = counters["malformed"] + counters["exit_without_enter"] + counters["mismatched"]
+    ended = counters["malformed"] + counters["exit_without_enter"] + counters["refused_calls"] + counters["mismatched"]
     whole = list(wire.walk(block))
     assert counters["malformed"] == whole.count(None)
     # the last of a block that leads nowhere is no record; all others were handled, and gave one row at most

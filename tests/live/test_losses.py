@@ -29,6 +29,7 @@ LEAVING_OUT = """
 SELECT count(*) AS calls FROM calls WHERE NOT EXISTS (
     SELECT 1 FROM losses
     WHERE coalesce(from_ns, time_ns) <= time_ns + coalesce(latency_ns, 0) AND coalesce(to_ns, time_ns) >= time_ns
+    AND cause <> 'refused_calls'
 )
 """
 """Calls in no window in which something was lost: the example of docs/schema.md."""
@@ -220,3 +221,16 @@ def test_nothing_lost_is_an_empty_ledger(cli: Cli, work: Path) -> None:
     assert json.loads(pq.read_metadata(work / "a.parquet").metadata[b"tracer.losses"]) == []
     with tracer.open(work / "a.parquet") as opened:
         assert opened.losses.num_rows == 0
+
+
+def test_a_refused_call_is_no_loss(programs: Path, cli: Cli, work: Path) -> None:
+    """The kernel shows the end of a call that seccomp refuses, and nothing else."""
+    calls = "write,pread64,openat,close"
+    ended = cli("record", "--fail-on-loss", "-o", "out.parquet", "-e", calls, "--", programs / "refused")
+    assert "nothing lost" in ended.stderr
+    with tracer.open(work / "out.parquet") as opened:
+        loss = opened.loss
+        (rows,) = opened.sql("SELECT count(*) AS calls FROM calls WHERE error IN ('EPERM', 'EXDEV')").to_pylist()
+    assert rows["calls"] == 0
+    assert loss["refused_calls"] == 120
+    assert {lost for cause, lost in loss.items() if cause != "refused_calls"} == {0}

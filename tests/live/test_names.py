@@ -170,3 +170,9 @@ def test_failed_calls_whose_names_change_while_they_block(programs: Path, cli: C
     assert terminal is None
     assert pipe.startswith("pipe:[")
     assert (unchanged, moved) == (f"{work}/leased", "leased-too")
+
+
+def test_files_that_a_supervisor_opens(programs: Path, cli: Cli, work: Path) -> None:
+    """What the kernel program found behind the end of a refused call has to be told again."""
+    cli("record", "-o", "out.parquet", "-e", "pwrite64", "--", programs / "answered")
+    assert names(work / "out.parquet", "pwrite64") == [f"{work}/file-{turn}" for turn in range(21)]

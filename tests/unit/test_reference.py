@@ -143,6 +143,15 @@ def test_an_exit_without_enter_counts_once_the_thread_has_entered(scene: Scene) 
     assert (scene.reference.counters["exit_without_enter"], len(scene.rows)) == (1, 1)
 
 
+def test_a_refused_call_is_no_half_of_one(scene: Scene) -> None:
+    """Of a call that seccomp refuses there is an exit alone; others of the thread have both."""
+    scene.exit("read", -1, may_be_refused=True)
+    scene.call("getpid", exit_may_be_refused=True)
+    scene.exit("read", -1, may_be_refused=True)
+    counters = scene.reference.counters
+    assert (counters["refused_calls"], counters["exit_without_enter"], len(scene.rows)) == (1, 0, 1)
+
+
 def test_an_exit_of_another_syscall_drops_both(scene: Scene) -> None:
     scene.enter("read", 3, 0, 1)
     assert scene.exit("write", 1) is None

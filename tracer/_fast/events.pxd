@@ -27,6 +27,7 @@ cdef extern from "events.h" nogil:
         TRACER_HAS_NAME
         TRACER_FROM_PROC
         TRACER_COPY_UNSURE
+        TRACER_MAY_BE_REFUSED
 
         TRACER_PATH_ABSENT
         TRACER_PATH_OK

@@ -40,6 +40,7 @@ cdef class Pairer:
     cdef Call *call  # the finished one, until `finish`; NULL: there is none
     cdef readonly uint64_t enter_without_exit
     cdef readonly uint64_t exit_without_enter
+    cdef readonly uint64_t refused
     cdef readonly uint64_t mismatched
     cdef readonly uint64_t malformed
     cdef readonly uint64_t forgotten

@@ -9,7 +9,7 @@ from tracer._fast.calls cimport Call, clear_call, is_errno
 from tracer._fast.effects cimport apply_effect, move_break
 from tracer._fast.events cimport (
     TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_EXEC, TRACER_FORK,
-    TRACER_MAX_SYSCALLS, TRACER_NAME, TRACER_QUANTITY_BRK, TRACER_RULE_KNOWN,
+    TRACER_MAX_SYSCALLS, TRACER_MAY_BE_REFUSED, TRACER_NAME, TRACER_QUANTITY_BRK, TRACER_RULE_KNOWN,
     TRACER_RULE_NEVER_RETURNS, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body, event_header, exec_body, exit_body,
     fork_body, syscall_rule, task_exit_body,
 )
@@ -156,7 +156,10 @@ cdef class Pairer:
         if thread == NULL:
             return 0
         if not thread.pending:
-            self.exit_without_enter += thread.entered
+            if header.flags & TRACER_MAY_BE_REFUSED:
+                self.refused += thread.entered
+            else:
+                self.exit_without_enter += thread.entered
             return 0
         call = &thread.call
         if not self.completes(call, header):

@@ -56,6 +56,9 @@ IDENTITY_FIELDS: dict[str, tuple[str, str]] = {
 }
 """What is needed besides to notice that a descriptor means another file without a call that says so."""
 
+SECCOMP_FIELDS: dict[str, tuple[str, str]] = {"OFF_TASK_SECCOMP_MODE": ("task_struct", "seccomp.mode")}
+"""What is needed to know a thread whose calls may be refused; a kernel without seccomp has none."""
+
 
 class _Type(ctypes.Structure):
     _fields_ = (("name_off", ctypes.c_uint32), ("info", ctypes.c_uint32), ("size", ctypes.c_uint32))
@@ -135,15 +138,16 @@ def offsets(lib: Any) -> dict[str, int]:
     types = KernelTypes(lib)
     try:
         found = {constant: types.offset(structure, path) for constant, (structure, path) in FIELDS.items()}
-        return found | _identity_offsets(types)
+        return (
+            found | _optional(types, IDENTITY_FIELDS, "HAS_IDENTITY") | _optional(types, SECCOMP_FIELDS, "HAS_SECCOMP")
+        )
     finally:
         types.close()
 
 
-def _identity_offsets(types: KernelTypes) -> dict[str, int]:
-    """The fields that identities are read from, and HAS_IDENTITY: 1 if this kernel has all of them."""
+def _optional(types: KernelTypes, fields: dict[str, tuple[str, str]], has: str) -> dict[str, int]:
+    """Fields that a kernel may lack, and the constant `has`: 1 if this one has all of them."""
     try:
-        found = {constant: types.offset(structure, path) for constant, (structure, path) in IDENTITY_FIELDS.items()}
+        return {constant: types.offset(structure, path) for constant, (structure, path) in fields.items()} | {has: 1}
     except MachineError:
-        return dict.fromkeys(IDENTITY_FIELDS, 0) | {"HAS_IDENTITY": 0}
-    return found | {"HAS_IDENTITY": 1}
+        return dict.fromkeys(fields, 0) | {has: 0}

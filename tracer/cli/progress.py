@@ -6,7 +6,7 @@ import sys
 import time
 
 from tracer.cli.render import count, printable, size
-from tracer.losses import Losses, lacks_calls
+from tracer.losses import Losses, lacks_calls, lost_of
 from tracer.pipeline import LiveSession, Outcome, ParquetRecorder
 
 EVERY_S = 0.5
@@ -51,8 +51,8 @@ class Progress:
 
 def total_lost(losses: Losses) -> int | None:
     """All losses together; None if one is unknown."""
-    known = [lost for lost in losses.values() if lost is not None]
-    return sum(known) if len(known) == len(losses) else None
+    known = [lost for lost in lost_of(losses).values() if lost is not None]
+    return sum(known) if len(known) == len(lost_of(losses)) else None
 
 
 def closing_line(written: object, outcome: Outcome) -> str:
@@ -64,7 +64,8 @@ def closing_line(written: object, outcome: Outcome) -> str:
 
 
 def _lost(losses: Losses) -> str:
-    causes = [f"{cause} {'unknown' if lost is None else count(lost)}" for cause, lost in losses.items() if lost != 0]
+    shown = {cause: "unknown" if lost is None else count(lost) for cause, lost in lost_of(losses).items() if lost != 0}
+    causes = [f"{cause} {lost}" for cause, lost in shown.items()]
     if not causes:
         return "nothing lost"
     return f"{'of at least as many calls, ' if lacks_calls(losses) else ''}lost: {', '.join(causes)}"

@@ -12,7 +12,7 @@ import click
 
 from tracer import recording
 from tracer.cli.render import Heading, count, duration, percent, printable, size, table, write_out
-from tracer.losses import is_complete, lacks_calls
+from tracer.losses import is_complete, lacks_calls, lost_of
 from tracer.recording import Loss
 from tracer.reports.summary import GROUPS, ORDERS, SummaryResult, SummaryRow
 from tracer.reports.summary import summary as summarize
@@ -92,8 +92,9 @@ def _warn(loss: Loss | None, is_least: bool) -> None:
     if loss is None:
         click.echo(f"tracer-cli: the recording doesn't say what was lost{least}", err=True)
         return
-    parts = [f"{count(number)} {_cause(cause)}" for cause, number in loss.items() if number]
-    parts += [f"{_cause(cause)} unknown" for cause, number in loss.items() if number is None]
+    lost = lost_of(loss)
+    parts = [f"{count(number)} {_cause(cause)}" for cause, number in lost.items() if number]
+    parts += [f"{_cause(cause)} unknown" for cause, number in lost.items() if number is None]
     if parts:
         click.echo(f"tracer-cli: not everything was recorded{least}: {', '.join(parts)}", err=True)
 
