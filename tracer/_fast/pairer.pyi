@@ -26,8 +26,9 @@ class Pairer:
     enter_without_exit: int
     """Calls that were dropped because their thread entered another one."""
     exit_without_enter: int
-    refused: int
     """Exits of threads that had entered before, but not this call."""
+    refused: int
+    """Those of them that seccomp may have let nobody enter: no loss."""
     mismatched: int
     """Exits of another syscall than was entered."""
     malformed: int
