@@ -23,7 +23,7 @@ HEADERS = sorted((TOP / "tracer" / "_fast").glob("*.pxd"))
 HOT = {
     "ring": {"copy_records"},
     "engine": {"run"},
-    "pairer": {"step", "on_enter", "on_exit", "end_call", "get_thread"},
+    "pairer": {"on_enter", "on_exit", "end_call", "get_thread", "process_of"},
     "names": {"bind", "name_files", "name_late", "name_paths", "set_path", "meant_file"},
     "effects": {"apply_effect"},
     "fdcache": {"find_process", "look_up", "bind"},
@@ -41,16 +41,17 @@ HOT = {
 """By module, functions that must be among those that are looked at."""
 
 INLINE = {
-    "batch": {"bit", "set_bit"},
+    "batch": {"bit", "mark"},
     "calls": {"argument", "descriptor_argument", "is_errno"},
     "columns": {"is_full"},
     "dictionary": {"hash_bytes", "encode"},
     "fdcache": {"get_process", "entry"},
     "groups": {"add_call", "add_counts", "add_key", "find_key", "group_of"},
     "intmap": {"find", "insert", "take"},
-    "pairer": {"finish"},
+    "names": {"may_be_named_late"},
+    "pairer": {"step", "finish"},
     "paths": {"cut_path", "join_path", "fold", "spell_components"},
-    "records": {"take_paths", "take_name"},
+    "records": {"take_apart", "take_sections", "take_paths", "take_name"},
     "sketch": {"bin_of", "add_to_bin"},
     "text": {"new_text", "replace", "drop"},
     "tree": {"child", "new_node", "place"},
