@@ -22,9 +22,9 @@ from tracer.losses import entries_for, parse_entries, parse_totals
 from tracer.repair.recover import recover
 from tracer.schema import SCHEMA
 from tracer.sinks import parquet_file
+from tracer.sinks.footers import MAGIC
 from tracer.sinks.parquet_file import ParquetFile
 from tracer.sinks.seal import MARK, SEAL, seal_of, sealed_length
-from tracer.sinks.segments import MAGIC
 from tracer.temporary import Leftover
 
 DAMAGE = struct.Struct("<BHBB")

@@ -18,10 +18,11 @@ from tracer import rawformat, schema
 from tracer.errors import DamagedFileError, UsageError
 from tracer.recording import DAMAGE, PREFIX
 from tracer.repair import scan
+from tracer.sinks.footers import MAGIC
 from tracer.sinks.output_file import write_error
 from tracer.sinks.rewriting import Rewriter
 from tracer.sinks.seal import Unsealed
-from tracer.sinks.segments import MAGIC, SEGMENT_START
+from tracer.sinks.segments import SEGMENT_START
 from tracer.sinks.window import Window
 from tracer.temporary import Leftover, is_in_use, leftover, leftovers_in, leftovers_of
 

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from tracer import schema
 from tracer.recording import DAMAGE
+from tracer.sinks.footers import MAGIC
 from tracer.sinks.seal import MARK, SEAL, seal_of, sealed_length
-from tracer.sinks.segments import MAGIC, SEGMENT_START
+from tracer.sinks.segments import SEGMENT_START
 from tracer.sinks.window import Reader, Window
 
 MOST_READINGS = 4

@@ -3,14 +3,17 @@
 The file is written in segments, each with a footer of its own behind its row groups, and a seal behind that. Offsets
 in a footer count from the start of the file, so that the bytes up to the end of any footer are a Parquet file which
 holds that segment's rows.
-`close` puts one footer for all of them behind the last. A reader of the whole file sees that one only; the others are
-gaps between row groups, which the format allows.
+`close` puts one footer for all of them behind the last, made of the bytes of theirs: of a segment that has ended, no
+more is kept than where its row groups stand in its footer. A reader of the whole file sees that one only; the others
+are gaps between row groups, which the format allows.
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import BufferedWriter
 
@@ -18,11 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracer import schema
+from tracer.sinks.footers import END_BYTES, MAGIC, footer_of, row_groups
 from tracer.sinks.parquet_options import FOOTER_PREFIX, WRITER_OPTIONS, footer_keys
 from tracer.sinks.seal import seal_of
 from tracer.sinks.window import Window
-
-MAGIC = b"PAR1"
 
 SEGMENT_START = FOOTER_PREFIX + "segment_start"
 """Footer key of a segment: the byte at which it begins, where the one before ends. A finished recording has none."""
@@ -35,7 +37,7 @@ class SegmentedWriter:
         self._stream = stream
         self._start = 0
         self._groups = 0
-        self._ended: list[pq.FileMetaData] = []
+        self._ended = _Ended(stream)
         self._writer: pq.ParquetWriter | None = pq.ParquetWriter(stream, schema.SCHEMA, **WRITER_OPTIONS)
 
     @property
@@ -59,16 +61,18 @@ class SegmentedWriter:
         if self._groups:
             start = self._start
             self._end(footer_keys(footer) | {SEGMENT_START: str(start)})
+            self._ended.append(self._start)
             self._seal(start)
 
     def close(self, footer: Mapping[str, str]) -> None:
         """Complete the file."""
         keys = footer_keys(footer)
-        if not self._ended:
+        if not self._ended.groups:
             self._end(keys)
             return
         self.checkpoint(footer)
-        self._stream.write(_footer_of_all(self._ended, keys))
+        for piece in footer_of(_empty_footer(keys), self._ended.groups, self._ended.rows, self._ended.row_groups()):
+            self._stream.write(piece)
 
     def abandon(self) -> None:
         """Write nothing more."""
@@ -88,7 +92,6 @@ class SegmentedWriter:
         writer.add_key_value_metadata(keys)
         writer.close()
         self._writer = None
-        self._ended.append(writer.writer.metadata)
         self._groups = 0
         self._stream.flush()
         self._start = self._stream.tell()
@@ -136,14 +139,42 @@ def _writer_behind(stream: BufferedWriter, start: int) -> pq.ParquetWriter:
     return writer
 
 
-def _footer_of_all(segments: list[pq.FileMetaData], keys: dict[str, str]) -> pa.Buffer:
-    """One footer with the row groups of all segments."""
-    nothing = pq.ParquetWriter(pa.BufferOutputStream(), schema.SCHEMA, **WRITER_OPTIONS)
-    nothing.add_key_value_metadata(keys)
-    nothing.close()
-    whole = nothing.writer.metadata
-    for segment in segments:
-        whole.append_row_groups(segment)
+class _Ended:
+    """The row groups of segments that have ended, as they stand in the footers of these in the file."""
+
+    def __init__(self, stream: BufferedWriter) -> None:
+        self.groups = 0
+        self.rows = 0
+        self._descriptor = stream.fileno()
+        self._places = array("Q")
+        """Of each segment, where they begin and how many bytes they are: a recording of a day has 86,400 segments."""
+
+    def append(self, end: int) -> None:
+        """Add those of the segment that ends there in the file."""
+        length = int.from_bytes(self._read(end - END_BYTES, 4), "little")
+        start = end - END_BYTES - length
+        found = row_groups(self._read(start, length))
+        self._places.extend((start + found.start, found.end - found.start))
+        self.groups += found.groups
+        self.rows += found.rows
+
+    def row_groups(self) -> Iterator[bytes]:
+        """All of them, in order."""
+        for index in range(0, len(self._places), 2):
+            yield self._read(self._places[index], self._places[index + 1])
+
+    def _read(self, start: int, length: int) -> bytes:
+        found = Window(self._descriptor, start + length).at(start, start + length)
+        if len(found) != length:
+            raise OSError(errno.EIO, "what was written is not in the file any more")
+        return found
+
+
+def _empty_footer(keys: dict[str, str]) -> bytes:
+    """The footer of a file without rows."""
     out = pa.BufferOutputStream()
-    whole.write_metadata_file(out)
-    return out.getvalue().slice(len(MAGIC))
+    writer = pq.ParquetWriter(out, schema.SCHEMA, **WRITER_OPTIONS)
+    writer.add_key_value_metadata(keys)
+    writer.close()
+    file: bytes = out.getvalue().to_pybytes()
+    return file[len(MAGIC) : -END_BYTES]
