@@ -10,14 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from test_crash_safety import batch_of
 
+from tracer.repair.scan import NOTHING, Scan, scan
 from tracer.schema import SCHEMA
+from tracer.sinks import parquet_file
 from tracer.sinks.footers import END_BYTES, MAGIC, footer_of, row_groups
 from tracer.sinks.parquet_file import ParquetFile
 from tracer.sinks.parquet_options import WRITER_OPTIONS
-from tracer.sinks.segments import SegmentedWriter
+from tracer.sinks.segments import MOST_GROUPS
+from tracer.sinks.window import Window
 
 FOOTER = {"schema_version": "1", "loss": '{"ring_full": 0}'}
-SEGMENTS = 300
 
 
 def file_of(*groups: int) -> tuple[pq.FileMetaData, bytes]:
@@ -67,24 +69,50 @@ def test_every_way_to_write_a_field_is_understood() -> None:
     assert (footer[found.start : found.end], found.groups, found.rows) == (group, 1, 4)
 
 
+def scan_of(path: Path) -> Scan:
+    with path.open("rb") as stream:
+        return scan(Window(stream.fileno(), path.stat().st_size))
+
+
 def resident_kib() -> int:
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["RssAnon"].split()[0])
 
 
-def test_what_is_kept_of_ended_segments_is_next_to_nothing(tmp_path: Path) -> None:
-    """A recording of ten minutes has 600. As pyarrow's objects these 300 took 17 MB."""
+@pytest.mark.parametrize(("durable", "groups"), [(True, 350), (False, 1000)])
+def test_what_is_kept_of_row_groups_is_next_to_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool, groups: int
+) -> None:
+    """A recording of ten minutes has 900. What pyarrow knows of these took 8 MB, and 40 where they have no segments."""
+    monkeypatch.setattr(parquet_file, "SMALL_ROWS", 1)
     batch = batch_of(0, 100)
     sizes = []
-    with (tmp_path / "a.parquet").open("wb+") as stream:
-        writer = SegmentedWriter(stream)
-        for _ in range(SEGMENTS + 50):
-            writer.write_batch(batch)
-            writer.checkpoint(FOOTER)
-            sizes.append(resident_kib())
-        writer.close(FOOTER)
-    assert sizes[-1] - sizes[49] < 2048
-    assert pq.read_metadata(tmp_path / "a.parquet").num_row_groups == SEGMENTS + 50
+    file = ParquetFile(tmp_path / "a.parquet", durable=durable)
+    for _ in range(groups):
+        file.write(batch, lambda: FOOTER)
+        if durable:
+            file.sync(lambda: FOOTER)
+        sizes.append(resident_kib())
+    file.close(FOOTER)
+    assert resident_kib() - sizes[100] < 3072
+    assert pq.read_metadata(tmp_path / "a.parquet").num_row_groups == groups
+
+
+def test_a_long_file_that_is_not_durable_is_whole_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    file = ParquetFile(path)
+    for first in range(2 * MOST_GROUPS + 1):
+        file.write(batch_of(first, 1), lambda: FOOTER)
+    file.file.sync()
+    assert scan_of(file.file.temporary) == NOTHING
+    file.finish(FOOTER)
+    file.file.sync()
+    (whole,) = scan_of(file.file.temporary).segments
+    assert (whole.start, whole.rows) == (0, 2 * MOST_GROUPS + 1)
+    file.file.commit()
+    table = pq.read_table(path)
+    assert table.column("seq").to_pylist() == list(range(2 * MOST_GROUPS + 1))
+    assert pq.read_metadata(path).metadata[b"tracer.loss"] == FOOTER["loss"].encode()
 
 
 def test_a_file_that_was_cut_meanwhile_is_not_completed(tmp_path: Path) -> None:

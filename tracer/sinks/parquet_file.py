@@ -31,7 +31,7 @@ class ParquetFile:
         """Rows that are still there after a crash."""
         self._rows = 0
         try:
-            self._writer = SegmentedWriter(self.file.stream)
+            self._writer = SegmentedWriter(self.file.stream, durable=durable)
         except BaseException:
             self.file.abort()
             raise

@@ -30,11 +30,19 @@ SEGMENT_START = FOOTER_PREFIX + "segment_start"
 """Footer key of a segment: the byte at which it begins, where the one before ends. A finished recording has none."""
 
 
-class SegmentedWriter:
-    """Writes row groups to a stream that is empty; a recording of one segment is written as any Parquet file is."""
+MOST_GROUPS = 64
+"""Row groups of a segment that nobody ends: what Arrow keeps of each takes 25 KB."""
 
-    def __init__(self, stream: BufferedWriter) -> None:
+
+class SegmentedWriter:
+    """Writes row groups to a stream that is empty; a recording of one segment is written as any Parquet file is.
+
+    A file that is not `durable` has segments for the sake of memory alone: they have no seals.
+    """
+
+    def __init__(self, stream: BufferedWriter, *, durable: bool) -> None:
         self._stream = stream
+        self._durable = durable
         self._start = 0
         self._groups = 0
         self._ended = _Ended(stream)
@@ -47,6 +55,8 @@ class SegmentedWriter:
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         """Write a batch as a row group."""
+        if self._groups == MOST_GROUPS and not self._durable:
+            self.checkpoint({})
         self._open().write_batch(batch, row_group_size=batch.num_rows)
         self._groups += 1
 
@@ -62,7 +72,8 @@ class SegmentedWriter:
             start = self._start
             self._end(footer_keys(footer) | {SEGMENT_START: str(start)})
             self._ended.append(self._start)
-            self._seal(start)
+            if self._durable:
+                self._seal(start)
 
     def close(self, footer: Mapping[str, str]) -> None:
         """Complete the file."""
