@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import pytest
 import wire
-from test_decoder import HEAD, READ, new_engine
+from test_decoder import HEAD, NUMBERS, READ, new_engine
 
 from tracer._fast import Engine
 
@@ -21,14 +21,15 @@ def resident_mib() -> float:
     return int(status["VmRSS"].split()[0]) / 1024
 
 
-def feed(engine: Engine, records: list[wire.AnyRecord]) -> list[dict[str, Any]]:
-    block, at, rows = b"".join(map(wire.encode, records)), 0, []
+def feed(engine: Engine, records: list[wire.AnyRecord]) -> int:
+    """How many rows they make."""
+    block, at, rows = b"".join(map(wire.encode, records)), 0, 0
     while at < len(block):
         at = engine.feed(block, at)
-    columns = engine.take()
-    if columns is not None:
-        rows = [{"count": columns.rows}]
-        columns.release()
+        columns = engine.take()
+        if columns is not None:
+            rows += columns.rows
+            columns.release()
     return rows
 
 
@@ -45,6 +46,33 @@ def test_names_of_open_descriptors_are_kept_up_to_a_limit() -> None:
     assert resident_mib() - before < PATH_MIB * 0.75
     feed(engine, [wire.TaskExit(group_dead=True, **HEAD), wire.Name(fd=3, name=wire.NameText(b"/again"), **HEAD)])
     assert cache.name(HEAD["tgid"], 3) == b"/again"
+
+
+def opening(fd: int, path: bytes, name: bytes | None) -> list[wire.AnyRecord]:
+    return [
+        wire.Enter(syscall=NUMBERS["open"], args=(0, 0, 0), paths=wire.Paths(path), **HEAD),
+        wire.Exit(syscall=NUMBERS["open"], ret=fd, name=None if name is None else wire.NameText(name), **HEAD),
+    ]
+
+
+@pytest.mark.parametrize("names_come", [True, False])
+def test_names_that_come_with_the_open_count_too(names_come: bool) -> None:
+    """The row of the open has the name as well, but not for long."""
+    engine, count = new_engine(), (PATH_MIB << 20) // len(LONG)
+    cache = engine.pairer.fd_cache
+    before = resident_mib()
+    for start in range(0, count, 1000):
+        records: list[wire.AnyRecord] = []
+        for fd in range(start, min(start + 1000, count)):
+            path = b"/%d/" % fd + LONG
+            records += opening(fd, b"a", path) if names_come else opening(fd, path, None)
+        feed(engine, records)
+    assert engine.counters()["untracked_fds"] == cache.untracked > count // 3
+    assert (cache.name(HEAD["tgid"], 0), cache.name(HEAD["tgid"], count - 1)) == (b"/0/" + LONG, None)
+    assert resident_mib() - before < PATH_MIB * 0.75
+    copies = [wire.Exit(syscall=NUMBERS["dup"], ret=count, **HEAD)]
+    feed(engine, [wire.Enter(syscall=NUMBERS["dup"], args=(0,), **HEAD), *copies])
+    assert cache.name(HEAD["tgid"], count) == b"/0/" + LONG, "a copy takes no room"
 
 
 def test_names_that_change_for_ever_take_no_room() -> None:
@@ -78,4 +106,4 @@ def test_a_number_whose_name_was_not_kept_is_null_and_not_an_older_one() -> None
         wire.Enter(syscall=READ, args=(3, 0, 1), **HEAD),
         wire.Exit(syscall=READ, ret=1, **HEAD),
     ]
-    assert feed(engine, calls) == [{"count": 1}]
+    assert feed(engine, calls) == 1

@@ -68,9 +68,10 @@ cdef class FdCache:
     cdef void fork_process(self, const event_header *header, const fork_body *body) noexcept nogil
     cdef void exec_process(self, Process *process, bint unsure) noexcept nogil
     cdef void unshare_table(self, Process *process) noexcept nogil
-    cdef bint has_room(self, const Text *name) noexcept nogil
     cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                    uint64_t now_ns) noexcept nogil
+    cdef void put(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
+                  uint64_t now_ns) noexcept nogil
     cdef void forget(self, Process *process, int64_t fd) noexcept nogil
     cdef void forget_older(self, Process *process, int64_t fd, uint64_t enter_ns) noexcept nogil
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,

@@ -228,18 +228,24 @@ cdef class FdCache:
         table.chunk_count = count
         return 0
 
-    cdef bint has_room(self, const Text *name) noexcept nogil:
-        """Whether a name may be kept: one that is kept already costs no more."""
-        if name.refs > 1 or self.texts.living_bytes <= MAX_TEXT_BYTES:
-            return True
-        self.untracked += 1
-        return False
-
     cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                    uint64_t now_ns) noexcept nogil:
-        """Name a number, whatever it was before. Takes the reference over; a NULL name forgets the number."""
+        """Name a number, whatever it was before. Takes the reference over; a NULL name forgets the number.
+
+        The name is not one of another number: it is not kept if there is no room for names.
+        """
+        if name != NULL and self.texts.living_bytes > MAX_TEXT_BYTES:
+            self.untracked += 1
+            self.forget(process, fd)
+            drop(name)
+        else:
+            self.put(process, fd, name, source, cloexec, now_ns)
+
+    cdef void put(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
+                  uint64_t now_ns) noexcept nogil:
+        """The same with a name that may be another number's: kept already, it costs no more."""
         cdef Entry *found
-        if fd < 0 or fd >= MAX_FD or name == NULL or not self.has_room(name) or self.reserve(process.table, fd) < 0:
+        if fd < 0 or fd >= MAX_FD or name == NULL or self.reserve(process.table, fd) < 0:
             self.forget(process, fd)
             drop(name)
             return
@@ -266,7 +272,7 @@ cdef class FdCache:
         if found == NULL:
             self.forget(process, fd)
         else:
-            self.bind(process, fd, share(found.name), found.source, cloexec, now_ns)
+            self.put(process, fd, share(found.name), found.source, cloexec, now_ns)
 
     cdef void mark(self, Process *process, int64_t fd, uint8_t cloexec) noexcept nogil:
         cdef Entry *found = self.entry(process, fd)
