@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Cli, Counted, until, until_attached
+from conftest import Cli, Counted, Start, until, until_attached
 from disks import fill, loop_disk, mounted
 from test_crash import temporaries
 from writer_log import LOGGED, WriterLog
@@ -122,3 +122,17 @@ class TestRemoved:
             r"tracer-cli: error: writing \S+/a\.parquet failed: \.a\.parquet\.\w+\.tmp was removed meanwhile\n", said
         )
         assert list(work.iterdir()) == []
+
+    def test_is_said_while_the_command_goes_on(self, start: Start, programs: Path, work: Path) -> None:
+        options = ["-q", "-e", "getppid", "-o", "a.parquet"]
+        tracer = start("record", *options, "--", programs / "counted", bufsize=0)
+        tracer.stdin.write(b"100\n")
+        assert tracer.stdout.readline() == b"done\n"
+        until(lambda: temporaries(work, ".tmp"), "the temporary file")
+        for path in work.iterdir():
+            path.unlink()
+        assert b"was removed meanwhile" in tracer.stderr.readline()
+        tracer.stdin.write(b"100\n")
+        assert tracer.stdout.readline() == b"done\n", "it has not ended"
+        tracer.stdin.close()
+        assert tracer.wait(50) == 2

@@ -70,25 +70,18 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    from tracer.cli.render import printable
+    from tracer.cli.render import report, report_error
 
     try:
         sys.exit(cli.main(prog_name="tracer-cli", standalone_mode=False) or 0)
     except TracerError as error:
-        report(printable(str(error)), error.hint and printable(error.hint))
+        report_error(error)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        report(printable(error.format_message()), "see `tracer-cli --help`, or `tracer-cli VERB --help`")
+        report(error.format_message(), "see `tracer-cli --help`, or `tracer-cli VERB --help`")
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
-
-
-def report(message: str, hint: str | None) -> None:
-    """One error line on stderr, and a hint."""
-    print(f"tracer-cli: error: {message}", file=sys.stderr)
-    if hint:
-        print(f"  hint: {hint}", file=sys.stderr)

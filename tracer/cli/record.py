@@ -16,9 +16,9 @@ import click
 from tracer import selection
 from tracer.cli.parameters import Duration, Size
 from tracer.cli.progress import Progress, closing_line
-from tracer.cli.render import say
+from tracer.cli.render import report_error, say
 from tracer.cli.stopping import Stopping
-from tracer.errors import UsageError
+from tracer.errors import OutputError, UsageError
 from tracer.losses import is_complete
 from tracer.pipeline import (
     DEFAULT_RING_BYTES,
@@ -148,6 +148,9 @@ def record(
             filter(None, (path / "part" if path.is_dir() else path, raw)), sends_signals=target.is_ours
         )
         outcome = run(target, wanted, filters, ring_bytes, raw_writer(raw, force), recorder, stopping, quiet, kept)
+    except OutputError as error:
+        report_error(error)  # at once: the command goes on, and it may take hours
+        return error.exit_code
     finally:
         recorder.abort()
         stopping.finish()
@@ -177,7 +180,7 @@ def run(
         ring_bytes=ring_bytes,
         raw=raw,
         flush_s=FLUSH_S,
-        should_stop=stopping.is_due,
+        should_stop=lambda: stopping.is_due() or recorder.has_failed,
         on_attached=lambda: give_up_privileges(kept),
     ) as session:
         progress = Progress(session, recorder, enabled=not quiet and sys.stderr is not None and sys.stderr.isatty())

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 
-from tracer.errors import OutputError
+from tracer.errors import OutputError, TracerError
 
 Cells = Sequence[str]
 
@@ -138,6 +138,16 @@ def say(text: str) -> None:
         click.echo(text, err=True, nl=False)
     except OSError:
         _discard(sys.stderr)
+
+
+def report_error(error: TracerError) -> None:
+    """What went wrong, on standard error."""
+    report(str(error), error.hint)
+
+
+def report(message: str, hint: str | None) -> None:
+    """One error line on standard error, and a hint."""
+    say(f"tracer-cli: error: {printable(message)}\n" + (f"  hint: {printable(hint)}\n" if hint else ""))
 
 
 def _discard(stream: TextIO) -> None:

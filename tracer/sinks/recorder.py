@@ -96,6 +96,11 @@ class ParquetRecorder:
             return self._output.bytes_written
         return 0
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing more is written: the next call says why."""
+        return self._failure is not None
+
     def __str__(self) -> str:
         """What is written: a file's name, or what there is of many."""
         return str(self._output)
