@@ -131,6 +131,17 @@ static __always_inline void end_enter(struct bpf_raw_tracepoint_args *ctx, struc
 		go_to(ctx, STAGE_EXIT);
 }
 
+/* The name of the thread found no room, and so the call has none: it would bear that of an earlier thread. What the ring
+ * counted for the name is the enter's.
+ */
+static __always_inline int lose_enter(struct bpf_raw_tracepoint_args *ctx, struct process *process,
+				      const struct syscall_rule *rule, const struct call *call)
+{
+	note_lost_enter(bpf_get_current_pid_tgid());
+	end_enter(ctx, process, rule, call);
+	return 0;
+}
+
 /* Sends the enter through the stages, where a name may be sent before it. */
 static __always_inline void begin_long_enter(struct bpf_raw_tracepoint_args *ctx, const struct syscall_rule *rule,
 					     struct call *call)

@@ -294,10 +294,14 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	call->nr = number;
 	call->exit_follows = 0;
 	if ((cfg->flags & TRACER_FILTER_FAILED) && !(rule->flags & TRACER_RULE_STATE)) {
+		if (!is_named)
+			return 0;
 		list_descriptors(rule, call);
 		go_to(ctx, STAGE_ENTER_HELD);
 		return 0;
 	}
+	if (!is_named)
+		return lose_enter(ctx, process, rule, call);
 	s32 fd = is_no_fd(rule, call) ? -1 : fd_argument(rule, call->args);
 
 	if (!is_short(rule) || may_need_name(process, fd)) {
@@ -306,7 +310,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	}
 	if (is_plain(rule) && !(cfg->flags & TRACER_FILTER_FAILED)) {
 		note_begun(id, number);
-		if (is_named && !(cfg->flags & THREAD_FILTERS))
+		if (!(cfg->flags & THREAD_FILTERS))
 			remember(id, old_version, old_epoch, fd);
 	}
 	send_short_enter(rule->nargs & TRACER_NARGS_MASK, id, number, call->args, call->time_ns);

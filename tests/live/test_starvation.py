@@ -80,6 +80,21 @@ def test_a_stop_of_ten_seconds(start: Start, counted: Counted, work: Path) -> No
     assert lost_of(work / "a.parquet", counted.calls) > 0
 
 
+def test_a_name_that_finds_no_room_is_lost_with_its_call(start: Start, programs: Path, work: Path) -> None:
+    """Of the threads some make their first call when the ring is full, and so tell in vain what they are called."""
+    threads = Counted(programs, threads=8)
+    recorder = record(start, threads, "--buffer-size", "64K")
+    stop(recorder)
+    threads.make(5_000)
+    recorder.send_signal(signal.SIGCONT)
+    until_looked(recorder)
+    threads.make(100)
+    finish(recorder, threads)
+    assert lost_of(work / "a.parquet", threads.calls) > 0
+    with tracer.open(work / "a.parquet") as opened:
+        assert set(opened.arrow().column("comm").to_pylist()) == {"counted"}
+
+
 class TestOneProcessor:
     """The least of all priorities, on a processor that another program keeps busy."""
 
