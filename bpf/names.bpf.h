@@ -161,9 +161,11 @@ static __always_inline u64 path_of(s32 fd, struct path_pointers *path, u8 *statu
 	return read_u64(read_pointer(file + OFF_FILE_INODE) + OFF_INODE_INO);
 }
 
+/* As d_unlinked has it (include/linux/dcache.h): the root of a file system is in no hash, and there nevertheless. */
 static __always_inline int is_deleted(const struct path_pointers *path)
 {
-	return !read_u64(path->dentry + OFF_DENTRY_HASH_PPREV);
+	return !read_u64(path->dentry + OFF_DENTRY_HASH_PPREV) &&
+	       read_pointer(path->dentry + OFF_DENTRY_PARENT) != path->dentry;
 }
 
 /* Whether the descriptor's file (or the working directory) is there under its name no longer. */
