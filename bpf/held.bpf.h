@@ -35,6 +35,7 @@ static __always_inline void list_descriptors(const struct syscall_rule *rule, st
 static __always_inline void fill_start(struct start *start, const struct process *process, const struct call *call)
 {
 	start->time_ns = call->time_ns;
+	start->nr = call->nr;
 	start->epoch = current_epoch();
 	start->is_compared = may_change_meanwhile(process);
 	if (!start->is_compared)

@@ -92,6 +92,8 @@ struct start {
 	u64 identities[4]; /* of the descriptors in call.fds, if they are compared; 0: not open, or none */
 	u32 is_compared;
 	u32 epoch;
+	u32 nr;
+	u32 reserved;
 };
 
 /* The call at hand, handed from one program to the next. One a CPU: tracepoints of syscalls run without

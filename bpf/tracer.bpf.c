@@ -294,7 +294,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	call->nr = number;
 	call->exit_follows = 0;
 	if ((cfg->flags & TRACER_FILTER_FAILED) && !(rule->flags & TRACER_RULE_STATE)) {
-		if (!is_named)
+		if (!is_named || (rule->flags & TRACER_RULE_NEVER_RETURNS))
 			return 0;
 		list_descriptors(rule, call);
 		go_to(ctx, STAGE_ENTER_HELD);
@@ -415,7 +415,7 @@ static __always_inline int take_start(struct call *call)
 	call->time_ns = start->time_ns;
 	call->start = *start;
 	starts.delete(&tid);
-	return call->ret < 0 && call->ret >= -4095;
+	return call->start.nr == call->nr && call->ret < 0 && call->ret >= -4095;
 }
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)

@@ -223,6 +223,14 @@ def test_nothing_lost_is_an_empty_ledger(cli: Cli, work: Path) -> None:
         assert opened.losses.num_rows == 0
 
 
+def test_a_refused_call_has_no_row_among_failed_ones(programs: Path, cli: Cli, work: Path) -> None:
+    """Its end is not that of the call before, which never returned."""
+    cli("record", "--fail-on-loss", "-Z", "-o", "out.parquet", "-e", "all", "--", programs / "refused")
+    with tracer.open(work / "out.parquet") as opened:
+        rows = opened.sql("SELECT syscall FROM calls WHERE error IN ('EPERM', 'EXDEV')").to_pylist()
+    assert rows == []
+
+
 def test_a_refused_call_is_no_loss(programs: Path, cli: Cli, work: Path) -> None:
     """The kernel shows the end of a call that seccomp refuses, and nothing else."""
     calls = "write,pread64,openat,close"

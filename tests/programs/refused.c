@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -28,6 +29,11 @@ static void refuse(int number, int code)
 }
 
 /* Refused are the pread, which is a plain call, the openat and the close, which change what names mean. */
+static void do_nothing(int number)
+{
+	(void)number;
+}
+
 static void *work(void *unused)
 {
 	int fd = MUST(dup(0));
@@ -39,6 +45,7 @@ static void *work(void *unused)
 	refuse(SYS_close, EXDEV);
 	for (int turn = 0; turn < TURNS; turn++) {
 		MUST(write(1, "x", 1));
+		MUST(raise(SIGUSR1)); /* its handler ends with a call that never returns, right before one that is refused */
 		FAILS(EPERM, syscall(SYS_pread64, fd, &byte, 1, 0));
 		FAILS(EACCES, syscall(SYS_openat, AT_FDCWD, "file", O_RDONLY, 0));
 		FAILS(EXDEV, syscall(SYS_close, fd));
@@ -50,6 +57,7 @@ int main(void)
 {
 	pthread_t thread;
 
+	signal(SIGUSR1, do_nothing);
 	MUST(-pthread_create(&thread, NULL, work, NULL));
 	MUST(-pthread_join(thread, NULL));
 	work(NULL);
