@@ -147,14 +147,17 @@ cdef class FdCache:
 
     cdef void exec_process(self, Process *process, bint unsure) noexcept nogil:
         """The process has a table of its own from now on, without what exec closed; nothing in it if that is unsure."""
-        cdef uint32_t fd
-        cdef Entry *found
+        cdef uint32_t chunk, i
+        cdef Entry *entries
         self.unshare_table(process)
         process.brk_known = False
-        for fd in range(process.table.chunk_count * CHUNK_ENTRIES):
-            found = self.entry(process, fd)
-            if found != NULL and (unsure or found.cloexec != CLOEXEC_UNSET):
-                replace(&found.name, NULL)
+        for chunk in range(process.table.chunk_count):
+            entries = process.table.chunks[chunk]
+            if entries == NULL:
+                continue
+            for i in range(CHUNK_ENTRIES):
+                if unsure or entries[i].cloexec != CLOEXEC_UNSET:
+                    replace(&entries[i].name, NULL)
 
     # ---- tables ----
 
@@ -281,9 +284,14 @@ cdef class FdCache:
 
     cdef void close_range(self, Process *process, uint32_t first, uint32_t last, bint only_mark,
                           uint64_t enter_ns) noexcept nogil:
-        cdef int64_t fd
-        for fd in range(first, min(<int64_t> last + 1, <int64_t> process.table.chunk_count * CHUNK_ENTRIES)):
+        cdef int64_t fd = first
+        cdef int64_t end = min(<int64_t> last + 1, <int64_t> process.table.chunk_count * CHUNK_ENTRIES)
+        while fd < end:
+            if process.table.chunks[fd // CHUNK_ENTRIES] == NULL:
+                fd = (fd // CHUNK_ENTRIES + 1) * CHUNK_ENTRIES
+                continue
             if only_mark:
                 self.mark(process, fd, CLOEXEC_SET)
             else:
                 self.forget_older(process, fd, enter_ns)
+            fd += 1
