@@ -401,10 +401,10 @@ class TestRecover:
         scene.write(2, sync=True)
         left = scene.die()
         assert left.tail.exists()
-        for path in (left.main, left.tail, scene.path, folder, tmp_path):
-            assert find(path) == [left]
-        with pytest.raises(UsageError, match="nothing was left behind"):
-            find(tmp_path / "other.parquet")
+        assert all(find(path) == [left] for path in (left.main, left.tail, scene.path, folder, tmp_path))
+        for name in ("other.parquet", "q" * 300):
+            with pytest.raises(UsageError, match="nothing was left behind"):
+                find(tmp_path / name)
 
     @pytest.mark.parametrize("name", ["x-0001.parquet", "x-12345.parquet", "x-ring-0003.parquet"])
     def test_finds_parts_and_slices_by_the_name_that_was_given(self, name, tmp_path):

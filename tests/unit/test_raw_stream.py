@@ -17,7 +17,7 @@ from tracer import rawformat, schema
 from tracer.batch import record_batch
 from tracer.capture import generator
 from tracer.capture.raw import RawReader
-from tracer.errors import DamagedFileError, OutputError, UsageError
+from tracer.errors import DamagedFileError, OutputError, TracerError, UsageError
 from tracer.losses import Entry
 from tracer.pipeline import ReplaySession
 from tracer.repair.recover import find, recover
@@ -104,6 +104,10 @@ class TestRoundTrip:
         other, _ = rows(write(tmp_path / "b", stream(500)))
         assert one.num_rows > 300
         assert one.equals(other)
+
+    def test_that_can_not_be_read(self):
+        with pytest.raises(TracerError, match="can't be read: "), ReplaySession(Path("/proc/self/mem")) as session:
+            list(session.columns())
 
     def test_empty(self, tmp_path):
         with ReplaySession(write(tmp_path / "a", [])) as session:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from tracer import rawformat
-from tracer.errors import DamagedFileError, UsageError
+from tracer.errors import DamagedFileError, TracerError, UsageError
 
 
 class RawReader:
@@ -83,7 +83,10 @@ class RawReader:
         return tag, payload
 
     def _read(self, size: int) -> bytes:
-        data = self._file.read(size)
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            raise TracerError(f"{self.path} can't be read: {error.strerror}") from error
         if len(data) != size:
             raise self._damaged("it ends too early")
         self._left -= size

@@ -58,7 +58,7 @@ def find(path: Path) -> list[Leftover]:
     itself = leftover(path)
     if itself is not None and os.path.lexists(path):
         return [itself]
-    if path.is_dir():
+    if _is_folder(path):
         candidates = [candidate for folder, _, _ in os.walk(path) for candidate in leftovers_in(Path(folder))]
         found = [candidate for candidate in candidates if _looks_like_one(candidate)]
         raw = [candidate.main for candidate in candidates if _is_raw(candidate.main) and not is_in_use(candidate.main)]
@@ -69,6 +69,13 @@ def find(path: Path) -> list[Leftover]:
     if not found:
         raise UsageError(f"nothing was left behind at {path}", hint=HINT)
     return found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long for any file
+        return False
 
 
 def recover(left: Leftover, output: Path | None = None, *, force: bool = False, keep: bool = False) -> Recovered:
