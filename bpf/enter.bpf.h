@@ -10,6 +10,7 @@
 #include "names.bpf.h"
 #include "records.bpf.h"
 #include "tags.bpf.h"
+#include "threads.bpf.h"
 
 /* The enter of a call like the thread's last ones: all that has to be found out was remembered. Not 0 if that was
  * so.
@@ -33,25 +34,43 @@ static __always_inline int enter_quickly(u64 registers, const struct syscall_rul
 	return 1;
 }
 
-/* Writes a record of what the descriptor is called now; its size. One that is not open is called nothing, and so is one
- * in doubt.
- */
-static __always_inline u32 fill_name_record(struct record_buffer *buffer, s32 fd, u64 time_ns, enum doubt doubt,
-					    u32 *is_fleeting)
+/* Has one of the call's descriptors named, unless user space knows what it is called. */
+static __always_inline void begin_naming(struct bpf_raw_tracepoint_args *ctx, const struct process *process,
+					 struct call *call, u32 index)
+{
+	struct naming *naming = &call->naming;
+	struct told_name now = {};
+	s32 fd = call->fds[index];
+	enum doubt doubt = doubt_of(call, index, fd);
+	int is_told = told_before(process, fd, &now);
+
+	call->fds[index] = -1;
+	if (is_told && doubt < DOUBT_PATH)
+		return go_to(ctx, STAGE_ENTER_NAMES);
+	naming->now = now;
+	naming->fd = fd;
+	naming->at = NAME_AT;
+	naming->doubt = doubt;
+	naming->next = STAGE_ENTER_NAMED;
+	go_to(ctx, STAGE_NAME);
+}
+
+/* Makes a record of the name; its size. A descriptor that is not open is called nothing, and so is one in doubt. */
+static __always_inline u32 end_name_record(struct record_buffer *buffer, const struct naming *naming, u64 time_ns)
 {
 	struct event_header *header = (struct event_header *)buffer->bytes;
 	struct name_body *body = (struct name_body *)(header + 1);
 	struct name_section *section = (struct name_section *)(buffer->bytes + NAME_AT);
-	u32 size = fill_name(buffer, NAME_AT, fd, is_fleeting);
+	u32 size = naming->end;
 
-	if (!size || is_doubtful(section, *is_fleeting, doubt)) {
+	if (!size || is_doubtful(section, naming->now.is_fleeting, naming->doubt)) {
 		__builtin_memset(section, 0, sizeof(*section));
 		size = NAME_AT + sizeof(*section);
 	}
 	fill_header(header, TRACER_NAME, time_ns);
 	header->flags = TRACER_HAS_NAME;
 	header->size = size;
-	body->fd = fd;
+	body->fd = naming->fd;
 	body->reserved = 0;
 	return size;
 }
@@ -69,7 +88,7 @@ static __always_inline int nothing_to_tell(const struct process *process, const 
 
 /* Puts the name into the batch. */
 static __always_inline void add_name(struct batch_buffer *batch, struct call *call, const struct record_buffer *name,
-				     u32 size, s32 fd, const struct told_name *now)
+				     u32 size)
 {
 	const struct name_section *section = (const struct name_section *)(name->bytes + NAME_AT);
 	struct told_fd *told = &call->told[call->told_count & 3];
@@ -79,9 +98,9 @@ static __always_inline void add_name(struct batch_buffer *batch, struct call *ca
 	__builtin_memset(batch->bytes + at + size, 0, 8);
 	if (bpf_probe_read_kernel(batch->bytes + at, size, name->bytes))
 		return;
-	told->fd = fd;
+	told->fd = call->naming.fd;
 	told->is_void = section->kind == TRACER_NAME_NONE;
-	told->name = *now;
+	told->name = call->naming.now;
 	call->told_count++;
 	call->batch_bytes = at + ((size + 7) & 0x3ff8);
 }
@@ -134,12 +153,11 @@ static __always_inline void end_enter(struct bpf_raw_tracepoint_args *ctx, struc
 /* The name of the thread found no room, and so the call has none: it would bear that of an earlier thread. What the ring
  * counted for the name is the enter's.
  */
-static __always_inline int lose_enter(struct bpf_raw_tracepoint_args *ctx, struct process *process,
-				      const struct syscall_rule *rule, const struct call *call)
+static __always_inline void lose_enter(struct bpf_raw_tracepoint_args *ctx, struct process *process,
+				       const struct syscall_rule *rule, const struct call *call)
 {
 	note_lost_enter(bpf_get_current_pid_tgid());
 	end_enter(ctx, process, rule, call);
-	return 0;
 }
 
 /* Sends the enter through the stages, where a name may be sent before it. */
@@ -217,6 +235,67 @@ static __always_inline u32 next_unnamed(const struct process *process, const str
 			return i;
 	}
 	return 3;
+}
+
+/* The enter of a call that is sent at once, unless a name has to go before it. */
+static __always_inline void send_enter(struct bpf_raw_tracepoint_args *ctx, const struct filter_config *cfg,
+				       struct process *process, const struct syscall_rule *rule, struct call *call,
+				       const struct recent_thread *seen)
+{
+	s32 fd = is_no_fd(rule, call) ? -1 : fd_argument(rule, call->args);
+
+	if (!is_short(rule) || may_need_name(process, fd))
+		return begin_long_enter(ctx, rule, call);
+	if (is_plain(rule) && !(cfg->flags & TRACER_FILTER_FAILED)) {
+		note_begun(seen->id, call->nr);
+		if (!(cfg->flags & THREAD_FILTERS))
+			remember(seen->id, seen->version, seen->epoch, fd);
+	}
+	send_short_enter(rule->nargs & TRACER_NARGS_MASK, seen->id, call->nr, call->args, call->time_ns);
+	if (rule->effect == TRACER_EFFECT_CLOSE)
+		forget_name(process, fd);
+}
+
+/* An enter of which nothing was remembered. */
+static __always_inline void begin_enter(struct bpf_raw_tracepoint_args *ctx, const struct filter_config *cfg,
+					const struct syscall_rule *rule, struct call *call, u64 id)
+{
+	u32 tgid = id >> 32, *version = process_version(tgid);
+
+	if (!version)
+		return;
+	if (rule->effect == TRACER_EFFECT_EXEC)
+		disarm(tgid);
+	struct recent_thread seen = {.id = id, .version = *version, .epoch = current_epoch()};
+	struct process *process = traced(cfg, id);
+
+	if (!process)
+		return;
+	if (!process->life)
+		begin_life(process, cfg);
+	if (rule->flags & TRACER_RULE_UNSEEN) {
+		watch(process, WATCH_COMPARED);
+		if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)))
+			return;
+	}
+	int is_named = is_thread_named(id) || name_thread(id);
+
+	if (read_args(call->args, ctx->args[0]))
+		return count_loss(TRACER_LOSS_COMPAT);
+	call->time_ns = bpf_ktime_get_boot_ns();
+	call->nr = ctx->args[1];
+	call->exit_follows = 0;
+	if ((cfg->flags & TRACER_FILTER_FAILED) && !(rule->flags & TRACER_RULE_STATE)) {
+		if (is_named && !(rule->flags & TRACER_RULE_NEVER_RETURNS)) {
+			list_descriptors(rule, call);
+			go_to(ctx, STAGE_ENTER_HELD);
+		}
+		return;
+	}
+	if (is_named)
+		send_enter(ctx, cfg, process, rule, call, &seen);
+	else
+		lose_enter(ctx, process, rule, call);
 }
 
 #endif

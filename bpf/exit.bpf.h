@@ -84,43 +84,41 @@ static __always_inline void begin_new_name(struct record_buffer *buffer, struct 
 					   const struct syscall_rule *rule, struct call *call)
 {
 	struct event_header *header = (struct event_header *)buffer->bytes;
+	struct naming *naming = &call->naming;
+	struct told_name now = {};
 	s32 pair[6] = {};
 
-	call->fds[0] = call->ret;
-	call->name_at = NAME_AT;
+	naming->fd = call->ret;
+	naming->at = NAME_AT;
+	naming->next = STAGE_EXIT_NAMED;
 	if (rule->effect == TRACER_EFFECT_FD_PAIR) {
 		if (bpf_probe_read_user(pair, 8, (void *)argument(call, rule->aux_arg)))
 			count_loss(TRACER_LOSS_PATH_UNREADABLE);
 		__builtin_memcpy(buffer->bytes + NAME_AT, pair, sizeof(pair));
 		header->flags |= TRACER_HAS_AUX;
-		call->name_at = NAME_AT + sizeof(pair);
-		call->fds[0] = pair[0];
+		naming->at = NAME_AT + sizeof(pair);
+		naming->fd = pair[0];
 		forget_name(process, pair[1]);
 	}
-	forget_name(process, call->fds[0]);
+	forget_name(process, naming->fd);
+	told_before(process, naming->fd, &now);
+	naming->now = now;
 }
 
-/* The exit with the name of the new descriptor that begin_new_name has noted. */
-static __always_inline void send_exit_with_name(struct process *process, struct call *call,
+/* The exit with the name of the new descriptor, if that is still open. */
+static __always_inline void send_exit_with_name(struct process *process, const struct naming *naming,
 						struct record_buffer *buffer)
 {
 	struct event_header *header = (struct event_header *)buffer->bytes;
-	s32 fd = call->fds[0];
-	u32 size = call->name_at & 127;
-	struct told_name now = {};
+	u32 end = naming->end, size = end ? end : naming->at;
+	struct told_name now = naming->now;
 
-	told_before(process, fd, &now);
-	u32 end = fill_name(buffer, size, fd, &now.is_fleeting);
-
-	call->name_at = 0;
-	if (end) {
+	if (end)
 		header->flags |= TRACER_HAS_NAME;
-		size = end;
-	}
 	header->size = size;
 	/* what comes with the end of a refused call is not listened to */
 	if (!send_exit(buffer->bytes, size & 0x1fff) && end && !(header->flags & TRACER_MAY_BE_REFUSED))
-		note_told(process, fd, &now);
+		note_told(process, naming->fd, &now);
 }
 
 /* The exit with the paths that could not be read at enter, or the one that getcwd wrote. */

@@ -178,29 +178,31 @@ static __always_inline int was_deleted(s32 fd)
 	return !path.dentry || is_deleted(&path);
 }
 
-/* Writes the name of a descriptor (or the working directory) at buffer + at; the end of it, or 0 if it is not
- * open. `is_fleeting`: whether it may be deleted without a call that is seen, as the kernel does it with a terminal
- * whose master is closed, or with the folder of a process.
+/* Writes the name of a descriptor (or the working directory) into the record. A fleeting one may be deleted without a
+ * call that is seen, as the kernel does it with a terminal whose master is closed, or with the folder of a process.
+ *
+ * What is found out goes into maps, not into variables: so the verifier has one way into the walk to follow.
  */
-static __always_inline u32 fill_name(struct record_buffer *buffer, u32 at, s32 fd, u32 *is_fleeting)
+static __always_inline void fill_name(struct record_buffer *buffer, struct naming *naming)
 {
-	struct name_section *section = (struct name_section *)(buffer->bytes + (at & 127));
+	struct name_section *section = (struct name_section *)(buffer->bytes + (naming->at & 127));
 	u8 *text = (u8 *)(section + 1);
 	struct path_pointers path = {};
 
 	__builtin_memset(section, 0, sizeof(*section));
-	path_of(fd, &path, &section->status);
+	naming->end = 0;
+	path_of(naming->fd, &path, &section->status);
 	if (!path.dentry)
-		return 0;
+		return;
 	void *inode = read_pointer(path.dentry + OFF_DENTRY_INODE);
 	u32 magic = name_inode(section, inode);
 
 	if (is_deleted(&path))
 		section->status |= TRACER_NAME_DELETED;
-	*is_fleeting = magic == DEVPTS_SUPER_MAGIC || magic == PROC_SUPER_MAGIC;
+	naming->now.is_fleeting = magic == DEVPTS_SUPER_MAGIC || magic == PROC_SUPER_MAGIC;
 	if (!name_special(section, text, &path, inode, magic))
 		walk(section, text, path);
-	return at + sizeof(*section) + (section->len & TEXT_MASK);
+	naming->end = naming->at + sizeof(*section) + (section->len & TEXT_MASK);
 }
 
 #endif

@@ -79,6 +79,16 @@ struct batch_buffer {
 	u8 bytes[32768]; /* three names of 4,200 bytes and two full paths need less than 21,000 */
 };
 
+/* A name that is being read into a record. */
+struct naming {
+	struct told_name now; /* what is to be kept once it has been sent */
+	s32 fd;
+	u32 at;    /* where in the record it goes */
+	u32 end;   /* where in the record it ends; 0: the descriptor is not open */
+	u32 doubt; /* enum doubt */
+	u32 next;  /* the stage that goes on with it */
+};
+
 /* A name that is on its way to user space. */
 struct told_fd {
 	s32 fd;
@@ -111,7 +121,7 @@ struct call {
 	struct told_fd told[4]; /* those of them that are in the batch */
 	u32 told_count;
 	u32 batch_bytes;
-	u32 name_at; /* where in the record the name of a new descriptor goes; 0: not found out yet */
+	struct naming naming;
 };
 
 /* Programs that go on where the first one of a tracepoint stops, for the verifier's sake one job each. */
@@ -122,7 +132,10 @@ enum stage {
 	STAGE_EXIT_FD = 3,
 	STAGE_EXIT_PATHS = 4,
 	STAGE_ENTER_HELD = 5,
-	STAGE_COUNT = 6,
+	STAGE_NAME = 6,
+	STAGE_ENTER_NAMED = 7,
+	STAGE_EXIT_NAMED = 8,
+	STAGE_COUNT = 9,
 };
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef TRACER_TASKS_BPF_H
 #define TRACER_TASKS_BPF_H
 
+#include "filter.bpf.h"
 #include "identity.bpf.h"
 #include "kernel.bpf.h"
 #include "records.bpf.h"
@@ -48,6 +49,26 @@ static __always_inline void add_child(u32 tgid, struct process *creator, u64 clo
 	child->watches_identity = shares_table && creator->watches_identity ? WATCH_COMPARED : WATCH_NOT;
 }
 
+/* A new task that has not run yet; the current one is its creator. */
+static __always_inline void note_new_task(const struct filter_config *cfg, void *task, u64 clone_flags)
+{
+	struct process *creator = current_process();
+	u32 tgid = bpf_get_current_pid_tgid() >> 32, child = read_u32(task + OFF_TASK_TGID);
+
+	if (!creator && (!(cfg->flags & TRACER_FILTER_ALL) || tgid == cfg->excluded_tgid))
+		return;
+	if (creator)
+		note_sharing(creator, clone_flags, child == tgid);
+	if (child != tgid && !(cfg->flags & (TRACER_FILTER_ALL | TRACER_FILTER_FOLLOW)))
+		return;
+	int unsure = creator && may_change_meanwhile(creator);
+
+	if (!creator || !creator->armed)
+		unsure |= send_fork(task, child, clone_flags, unsure ? TRACER_COPY_UNSURE : 0) != 0;
+	if (creator && child != tgid)
+		add_child(child, creator, clone_flags, unsure);
+}
+
 static __always_inline void send_exec(u32 old_tid, u8 flags)
 {
 	struct {
@@ -62,6 +83,16 @@ static __always_inline void send_exec(u32 old_tid, u8 flags)
 	bpf_get_current_comm(record.body.comm, sizeof(record.body.comm));
 	note_thread(old_tid, 0);
 	note_thread(record.header.tid, !send(&record, sizeof(record)));
+}
+
+/* The process runs another program, by an execve of the thread whose number was `old_tid`. */
+static __always_inline void note_exec(struct process *process, u32 old_tid)
+{
+	int unsure = may_change_meanwhile(process);
+
+	end_life(process);
+	forget_all(process);
+	send_exec(old_tid, unsure ? TRACER_COPY_UNSURE : 0);
 }
 
 /* Whether the current thread was the last one of its process: do_exit has counted it out of signal->live before it

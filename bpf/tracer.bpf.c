@@ -208,6 +208,20 @@ static __always_inline struct record_buffer *current_record(void)
 	return event_buffer.lookup(&zero);
 }
 
+static __always_inline struct record_buffer *current_name(void)
+{
+	int zero = 0;
+
+	return name_buffer.lookup(&zero);
+}
+
+static __always_inline struct batch_buffer *current_batch(void)
+{
+	int zero = 0;
+
+	return batch_buffer.lookup(&zero);
+}
+
 static __always_inline void note_retry(u32 tid)
 {
 	u32 once = 1;
@@ -257,7 +271,7 @@ static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	u32 number = ctx->args[1], tgid = id >> 32;
+	u32 number = ctx->args[1];
 	struct syscall_rule *rule = find_rule(number);
 
 	if (!rule || !(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE | TRACER_RULE_UNSEEN)))
@@ -266,56 +280,9 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	struct call *call = current_call();
 	struct filter_config *cfg = filter();
-	u32 *version = process_version(tgid);
 
-	if (!call || !cfg || !version)
-		return 0;
-	if (rule->effect == TRACER_EFFECT_EXEC)
-		disarm(tgid);
-	u32 old_version = *version, old_epoch = current_epoch();
-	struct process *process = traced(cfg, id);
-
-	if (!process)
-		return 0;
-	if (!process->life)
-		begin_life(process, cfg);
-	if (rule->flags & TRACER_RULE_UNSEEN) {
-		watch(process, WATCH_COMPARED);
-		if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)))
-			return 0;
-	}
-	int is_named = is_thread_named(id) || name_thread(id);
-
-	if (read_args(call->args, ctx->args[0])) {
-		count_loss(TRACER_LOSS_COMPAT);
-		return 0;
-	}
-	call->time_ns = bpf_ktime_get_boot_ns();
-	call->nr = number;
-	call->exit_follows = 0;
-	if ((cfg->flags & TRACER_FILTER_FAILED) && !(rule->flags & TRACER_RULE_STATE)) {
-		if (!is_named || (rule->flags & TRACER_RULE_NEVER_RETURNS))
-			return 0;
-		list_descriptors(rule, call);
-		go_to(ctx, STAGE_ENTER_HELD);
-		return 0;
-	}
-	if (!is_named)
-		return lose_enter(ctx, process, rule, call);
-	s32 fd = is_no_fd(rule, call) ? -1 : fd_argument(rule, call->args);
-
-	if (!is_short(rule) || may_need_name(process, fd)) {
-		begin_long_enter(ctx, rule, call);
-		return 0;
-	}
-	if (is_plain(rule) && !(cfg->flags & TRACER_FILTER_FAILED)) {
-		note_begun(id, number);
-		if (!(cfg->flags & THREAD_FILTERS))
-			remember(id, old_version, old_epoch, fd);
-	}
-	send_short_enter(rule->nargs & TRACER_NARGS_MASK, id, number, call->args, call->time_ns);
-	if (rule->effect == TRACER_EFFECT_CLOSE)
-		forget_name(process, fd);
+	if (call && cfg)
+		begin_enter(ctx, cfg, rule, call, id);
 	return 0;
 }
 
@@ -347,41 +314,46 @@ int on_enter_long(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* Adds the names that the record needs, one each time it runs, then sends all of them. */
+/* Has the names read that the record needs, one each time it runs, then sends all of them. */
 int on_enter_names(struct bpf_raw_tracepoint_args *ctx)
 {
-	int zero = 0;
 	struct call *call = current_call();
 	struct record_buffer *buffer = current_record();
-	struct record_buffer *name = name_buffer.lookup(&zero);
-	struct batch_buffer *batch = batch_buffer.lookup(&zero);
+	struct batch_buffer *batch = current_batch();
 	struct process *process = current_process();
 
-	if (!call || !buffer || !name || !batch || !process)
+	if (!call || !buffer || !batch || !process)
 		return 0;
 	u32 number = call->nr;
 	struct syscall_rule *rule = find_rule(number);
 
 	if (!rule)
 		return 0;
-	struct told_name now = {};
 	u32 index = next_unnamed(process, call) & 3;
-	s32 fd = call->fds[index];
 
-	if (index == 3) {
-		send_named(batch, process, call, buffer);
-		end_enter(ctx, process, rule, call);
+	if (index < 3) {
+		begin_naming(ctx, process, call, index);
 		return 0;
 	}
-	enum doubt doubt = doubt_of(call, index, fd);
+	send_named(batch, process, call, buffer);
+	end_enter(ctx, process, rule, call);
+	return 0;
+}
 
-	call->fds[index] = -1;
-	if (!told_before(process, fd, &now) || doubt >= DOUBT_PATH) {
-		u32 size = fill_name_record(name, fd, call->time_ns, doubt, &now.is_fleeting);
+/* Puts a name that has been read with those that the record needs. */
+int on_enter_named(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct call *call = current_call();
+	struct record_buffer *name = current_name();
+	struct batch_buffer *batch = current_batch();
+	struct process *process = current_process();
 
-		if (doubt || !nothing_to_tell(process, name, fd))
-			add_name(batch, call, name, size, fd, &now);
-	}
+	if (!call || !name || !batch || !process)
+		return 0;
+	u32 size = end_name_record(name, &call->naming, call->time_ns);
+
+	if (call->naming.doubt || !nothing_to_tell(process, name, call->naming.fd))
+		add_name(batch, call, name, size);
 	go_to(ctx, STAGE_ENTER_NAMES);
 	return 0;
 }
@@ -399,6 +371,21 @@ int on_enter_held(struct bpf_raw_tracepoint_args *ctx)
 	fill_start(&start, process, call);
 	if (starts.update(&tid, &start))
 		count_loss(TRACER_LOSS_MAP_FULL);
+	return 0;
+}
+
+/* ---- names ---- */
+
+/* Reads what a descriptor is called now. By itself, since its loop is dear to verify. */
+int on_name(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct call *call = current_call();
+	struct record_buffer *buffer = current_name();
+
+	if (!call || !buffer)
+		return 0;
+	fill_name(buffer, &call->naming);
+	go_to(ctx, call->naming.next);
 	return 0;
 }
 
@@ -482,14 +469,11 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The exit of a call that made descriptors: one (the return value) or a pair (which it wrote where aux_arg points).
- *
- * Runs twice, with what it found out kept in the call between: so the verifier has one way into the walk to follow.
- */
+/* The exit of a call that made descriptors: one (the return value) or a pair (which it wrote where aux_arg points). */
 int on_exit_fd(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct call *call = current_call();
-	struct record_buffer *buffer = current_record();
+	struct record_buffer *buffer = current_name();
 	struct process *process = current_process();
 
 	if (!call || !buffer || !process)
@@ -499,13 +483,21 @@ int on_exit_fd(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!rule)
 		return 0;
-	if (!call->name_at) {
-		begin_long_exit(buffer, call);
-		begin_new_name(buffer, process, rule, call);
-		go_to(ctx, STAGE_EXIT_FD);
-		return 0;
-	}
-	send_exit_with_name(process, call, buffer);
+	begin_long_exit(buffer, call);
+	begin_new_name(buffer, process, rule, call);
+	go_to(ctx, STAGE_NAME);
+	return 0;
+}
+
+/* Sends it, with the name that has been read. */
+int on_exit_named(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct call *call = current_call();
+	struct record_buffer *buffer = current_name();
+	struct process *process = current_process();
+
+	if (call && buffer && process)
+		send_exit_with_name(process, &call->naming, buffer);
 	return 0;
 }
 
@@ -532,23 +524,9 @@ int on_exit_paths(struct bpf_raw_tracepoint_args *ctx)
 int on_task_newtask(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct filter_config *cfg = filter();
-	void *task = (void *)ctx->args[0];
-	u64 clone_flags = ctx->args[1];
-	u32 tgid = bpf_get_current_pid_tgid() >> 32, child = read_u32(task + OFF_TASK_TGID);
-	struct process *creator = processes.lookup(&tgid);
 
-	if (!cfg || (!creator && (!(cfg->flags & TRACER_FILTER_ALL) || tgid == cfg->excluded_tgid)))
-		return 0;
-	if (creator)
-		note_sharing(creator, clone_flags, child == tgid);
-	if (child != tgid && !(cfg->flags & (TRACER_FILTER_ALL | TRACER_FILTER_FOLLOW)))
-		return 0;
-	int unsure = creator && may_change_meanwhile(creator);
-
-	if (!creator || !creator->armed)
-		unsure |= send_fork(task, child, clone_flags, unsure ? TRACER_COPY_UNSURE : 0) != 0;
-	if (creator && child != tgid)
-		add_child(child, creator, clone_flags, unsure);
+	if (cfg)
+		note_new_task(cfg, (void *)ctx->args[0], ctx->args[1]);
 	return 0;
 }
 
@@ -557,13 +535,8 @@ int on_sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct process *process = current_process();
 
-	if (!process)
-		return 0;
-	int unsure = may_change_meanwhile(process);
-
-	end_life(process);
-	forget_all(process);
-	send_exec(ctx->args[1], unsure ? TRACER_COPY_UNSURE : 0);
+	if (process)
+		note_exec(process, ctx->args[1]);
 	return 0;
 }
 

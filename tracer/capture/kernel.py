@@ -29,7 +29,17 @@ TRACEPOINTS = (
     "sys_enter",
 )
 
-STAGES = ("enter_long", "enter_names", "exit", "exit_fd", "exit_paths", "enter_held")
+STAGES = (
+    "enter_long",
+    "enter_names",
+    "exit",
+    "exit_fd",
+    "exit_paths",
+    "enter_held",
+    "name",
+    "enter_named",
+    "exit_named",
+)
 """Programs that tail calls lead to, in the order of `enum stage` in tracer.bpf.c."""
 
 LOSS_CAUSES = ("ring_full", "path_truncated", "path_unreadable", "map_full", "compat_call")
