@@ -226,7 +226,8 @@ static __always_inline void note_retry(u32 tid)
 {
 	u32 once = 1;
 
-	retries.update(&tid, &once);
+	if (retries.update(&tid, &once))
+		count_loss(TRACER_LOSS_MAP_FULL);
 }
 
 static __always_inline int take_retry(u32 tid)
@@ -244,7 +245,8 @@ static __always_inline void note_lost_enter(u32 tid)
 
 	if (begun)
 		begun->tid_and_number = 0;
-	lost_enters.update(&tid, &once);
+	if (lost_enters.update(&tid, &once))
+		count_loss(TRACER_LOSS_MAP_FULL);
 }
 
 static __always_inline int take_lost_enter(u32 tid)
