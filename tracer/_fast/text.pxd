@@ -26,8 +26,7 @@ cdef struct TextPool:
     # memory of dropped texts, used again without asking malloc; for one thread at a time
     Text *dropped[POOL_CLASSES]  # chained by their `pool`
     uint64_t bytes
-    uint64_t living
-    uint64_t living_bytes
+    uint64_t living_bytes  # of its texts that are not dropped; 0: there are none
     bint closed  # its owner is gone: it goes with the last text
 
 
@@ -53,7 +52,6 @@ cdef inline Text *new_text(TextPool *pool, const char *data, uint32_t size) noex
     text.serial[0] = text.serial[1] = 0
     memcpy(text.data, data, size)
     if pool != NULL:
-        pool.living += 1
         pool.living_bytes += <uint64_t> kind * CLASS_BYTES
     return text
 
@@ -71,7 +69,6 @@ cdef inline void free_text(Text *text) noexcept nogil:
     if pool == NULL:
         free(text)
         return
-    pool.living -= 1
     pool.living_bytes -= <uint64_t> kind * CLASS_BYTES
     if kind < POOL_CLASSES and pool.bytes < MOST_POOLED_BYTES and not pool.closed:
         text.pool = <TextPool *> pool.dropped[kind]
@@ -79,7 +76,7 @@ cdef inline void free_text(Text *text) noexcept nogil:
         pool.bytes += kind * CLASS_BYTES
         return
     free(text)
-    if pool.closed and pool.living == 0:
+    if pool.closed and pool.living_bytes == 0:
         free(pool)
 
 
@@ -110,5 +107,5 @@ cdef inline void close_pool(TextPool *pool) noexcept nogil:
             pool.dropped[kind] = <Text *> text.pool
             free(text)
     pool.closed = True
-    if pool.living == 0:
+    if pool.living_bytes == 0:
         free(pool)
