@@ -49,7 +49,7 @@ INLINE = {
     "groups": {"add_call", "add_counts", "add_key", "find_key", "group_of"},
     "intmap": {"find", "insert", "take"},
     "names": {"may_be_named_late"},
-    "pairer": {"step", "finish"},
+    "pairer": {"step"},
     "paths": {"cut_path", "join_path", "fold", "spell_components"},
     "records": {"take_apart", "take_sections", "take_paths", "take_name"},
     "sketch": {"bin_of", "add_to_bin"},

@@ -5,11 +5,12 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
+from tracer._fast.calls cimport Call, clear_call
 from tracer._fast.columns cimport ColumnBuilder
 from tracer._fast.events cimport event_header
 from tracer._fast.fdcache cimport FdCache
 from tracer._fast.pairer cimport Pairer
-from tracer._fast.records cimport record_end
+from tracer._fast.records cimport record_bytes
 
 
 @cython.final
@@ -64,26 +65,29 @@ cdef class Engine:
 
     cdef Py_ssize_t run(self, Pairer pairer, ColumnBuilder builder, const char *data, Py_ssize_t used,
                         Py_ssize_t size) noexcept nogil:
-        cdef Py_ssize_t end
-        cdef uint64_t events = 0
-        cdef bint full = builder.is_full()
-        while used < size and not full:
-            end = record_end(data, used, size)
-            if end < 0:
+        cdef const char *record
+        cdef Call *call
+        cdef Py_ssize_t taken
+        if builder.is_full():
+            return used
+        while used < size:
+            record = data + used
+            taken = record_bytes(record, size - used)
+            if taken == 0:
                 pairer.malformed += 1
-                used = size
-                break
-            events += 1
-            if pairer.step(data + used):
-                builder.append(pairer.call, &pairer.rules[pairer.call.number])
-                pairer.finish()
-                full = builder.is_full()
+                return size
+            self.events += 1
+            used += taken
+            call = pairer.step(record)
+            if call != NULL:
+                builder.append(call, &pairer.rules[call.number])
+                clear_call(call)
             if self.keep_stream and (self.keep(pairer.names.answers.data, pairer.names.answers.used) < 0
-                                     or self.keep(data + used, (<const event_header *> (data + used)).size) < 0):
+                                     or self.keep(record, (<const event_header *> record).size) < 0):
                 return -1
-            used = end
-        self.events += events
-        return used
+            if call != NULL and builder.is_full():
+                break
+        return min(used, size)  # the last record's padding need not be there
 
     cdef int keep(self, const char *data, size_t size) noexcept nogil:
         cdef size_t padded = (size + 7) & ~<size_t> 7

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
-from tracer._fast.calls cimport Call, clear_call
+from tracer._fast.calls cimport Call
 from tracer._fast.events cimport (
     TRACER_ENTER, TRACER_EXIT, TRACER_MAX_SYSCALLS, comm_body, event_header, exec_body, fork_body, syscall_rule,
     task_exit_body,
@@ -37,7 +37,6 @@ cdef class Pairer:
     cdef Thread *recent  # the one that was asked for last, or NULL
     cdef syscall_rule rules[TRACER_MAX_SYSCALLS]
     cdef bint failed_only
-    cdef Call *call  # the finished one, until `finish`; NULL: there is none
     cdef readonly uint64_t enter_without_exit
     cdef readonly uint64_t exit_without_enter
     cdef readonly uint64_t refused
@@ -47,8 +46,8 @@ cdef class Pairer:
 
     cdef void on_other(self, const Parts *parts) noexcept nogil
     cdef const syscall_rule *known_rule(self, uint32_t number) noexcept nogil
-    cdef int on_enter(self, const Parts *parts) noexcept nogil
-    cdef int on_exit(self, const Parts *parts) noexcept nogil
+    cdef Call *on_enter(self, const Parts *parts) noexcept nogil
+    cdef Call *on_exit(self, const Parts *parts) noexcept nogil
     cdef void on_name(self, const Parts *parts) noexcept nogil
     cdef void on_fork(self, const event_header *header, const fork_body *body) noexcept nogil
     cdef void on_exec(self, const event_header *header, const exec_body *body) noexcept nogil
@@ -63,21 +62,17 @@ cdef class Pairer:
     cdef void trim(self) noexcept nogil
     cdef void move_state(self, Thread *caller, Thread *leader) noexcept nogil
 
-    cdef inline int step(self, const char *record) noexcept nogil:
-        """Handle one record, whose `size` bytes are there. 1: a call is finished and lies in `call`."""
+    cdef inline Call *step(self, const char *record) noexcept nogil:
+        """Handle one record, whose `size` bytes are there. The call that it finished, or NULL: to be given to
+        `clear_call` before the next step."""
         cdef Parts parts
         self.names.answers.used = 0
         if not take_apart(record, &parts):
             self.malformed += 1
-            return 0
+            return NULL
         if parts.header.type == TRACER_ENTER:
             return self.on_enter(&parts)
         if parts.header.type == TRACER_EXIT:
             return self.on_exit(&parts)
         self.on_other(&parts)
-        return 0
-
-    cdef inline void finish(self) noexcept nogil:
-        """The finished call has been used: what it holds is given back."""
-        clear_call(self.call)
-        self.call = NULL
+        return NULL

@@ -16,7 +16,7 @@ from tracer._fast.events cimport (
 from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
 from tracer._fast.names cimport Names, may_be_named_late
-from tracer._fast.records cimport Parts, record_end, take_apart
+from tracer._fast.records cimport Parts, record_bytes, take_apart
 from tracer._fast.text cimport Text, TextPool, drop, new_text, replace, share
 
 
@@ -26,7 +26,6 @@ cdef extern from "string.h" nogil:
 
 cdef enum:
     MAX_THREADS = 65536
-    CALL_READY = 1
 
 
 @cython.final
@@ -67,8 +66,9 @@ cdef class Pairer:
         What can't be a record ends the block, counted as malformed. Raises ValueError if the block is not aligned to 8
         bytes.
         """
-        cdef Py_ssize_t used = 0, end, size = block.shape[0]
+        cdef Py_ssize_t used = 0, taken, size = block.shape[0]
         cdef const char *data
+        cdef Call *call
         cdef int calls = 0
         if size == 0:
             return 0
@@ -77,14 +77,15 @@ cdef class Pairer:
             raise ValueError("the block is not aligned to 8 bytes")
         with nogil:
             while used < size:
-                end = record_end(data, used, size)
-                if end < 0:
+                taken = record_bytes(data + used, size - used)
+                if taken == 0:
                     self.malformed += 1
                     break
-                if self.step(data + used):
-                    self.finish()
+                call = self.step(data + used)
+                if call != NULL:
+                    clear_call(call)
                     calls += 1
-                used = end
+                used += taken
         return calls
 
     @property
@@ -118,19 +119,19 @@ cdef class Pairer:
             return NULL
         return &self.rules[number]
 
-    cdef int on_enter(self, const Parts *parts) noexcept nogil:
+    cdef Call *on_enter(self, const Parts *parts) noexcept nogil:
         cdef const event_header *header = parts.header
         cdef const syscall_rule *rule = self.known_rule(header.syscall)
         cdef Thread *thread
         cdef Process *process
         if rule == NULL:
-            return 0
+            return NULL
         thread = self.get_thread(header)
         if thread == NULL:
-            return 0
+            return NULL
         process = self.process_of(thread, header)
         if process == NULL:
-            return 0
+            return NULL
         if thread.pending:
             self.enter_without_exit += 1
             thread.pending = False
@@ -142,31 +143,31 @@ cdef class Pairer:
         self.names.name_files(&thread.call, rule, process, parts)
         if rule.flags & TRACER_RULE_NEVER_RETURNS:
             return end_call(self, thread, rule)
-        return 0
+        return NULL
 
-    cdef int on_exit(self, const Parts *parts) noexcept nogil:
+    cdef Call *on_exit(self, const Parts *parts) noexcept nogil:
         cdef const event_header *header = parts.header
         cdef const syscall_rule *rule
         cdef Thread *thread
         cdef Process *process
         cdef Call *call
         if self.known_rule(header.syscall) == NULL:
-            return 0
+            return NULL
         thread = self.get_thread(header)
         if thread == NULL:
-            return 0
+            return NULL
         if not thread.pending:
             if header.flags & TRACER_MAY_BE_REFUSED:
                 self.refused += thread.entered
             else:
                 self.exit_without_enter += thread.entered
-            return 0
+            return NULL
         call = &thread.call
         if not self.completes(call, header):
             self.mismatched += 1
             thread.pending = False
             clear_call(call)
-            return 0
+            return NULL
         rule = &self.rules[call.number]
         call.returned = True
         call.ret = (<const exit_body *> parts.body).ret
@@ -348,13 +349,13 @@ cdef inline void begin_call(Call *call, const Parts *parts) noexcept nogil:
         call.aux[0] = call.aux[1] = call.aux[2] = 0
 
 
-cdef inline int end_call(Pairer pairer, Thread *thread, const syscall_rule *rule) noexcept nogil:
-    """The pending call is over: to `call` if it is to be a row."""
+cdef inline Call *end_call(Pairer pairer, Thread *thread, const syscall_rule *rule) noexcept nogil:
+    """The pending call is over: NULL if it is not to be a row."""
     cdef Call *call = &thread.call
     thread.pending = False
     if not rule.flags & TRACER_RULE_WANTED or (pairer.failed_only and not (call.returned and is_errno(call.ret))):
         clear_call(call)
-        return 0
+        return NULL
     if thread.has_end:
         call.has_gap = True
         call.gap_ns = call.enter_ns - thread.last_end_ns if call.enter_ns > thread.last_end_ns else 0
@@ -364,8 +365,7 @@ cdef inline int end_call(Pairer pairer, Thread *thread, const syscall_rule *rule
         call.comm = thread.comm
     if call.ret < 0 and call.has_paths:
         drop_conditional_names(call, rule)
-    pairer.call = call
-    return CALL_READY
+    return call
 
 
 cdef void drop_conditional_names(Call *call, const syscall_rule *rule) noexcept nogil:

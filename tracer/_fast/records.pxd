@@ -21,15 +21,16 @@ cdef struct Parts:
     const char *name_text
 
 
-cdef inline Py_ssize_t record_end(const char *data, Py_ssize_t start, Py_ssize_t size) noexcept nogil:
-    """Where the record at `start` of a block of `size` bytes ends, padding included; -1 if it is not all there."""
-    cdef const event_header *header = <const event_header *> (data + start)
-    if size - start < <Py_ssize_t> sizeof(event_header):
-        return -1
-    if header.size < sizeof(event_header) or header.size > size - start:
-        return -1
-    start += (header.size + 7) & ~7
-    return start if start < size else size  # the last one's padding need not be there
+cdef inline Py_ssize_t record_bytes(const char *record, Py_ssize_t left) noexcept nogil:
+    """How many of the `left` bytes (1 or more) a record takes, padding included; 0 if it is not all there.
+
+    The padding of the last one need not be there: more than `left`, then.
+    """
+    cdef Py_ssize_t size
+    if left < <Py_ssize_t> sizeof(event_header):
+        return 0
+    size = (<const event_header *> record).size
+    return (size + 7) & ~<Py_ssize_t> 7 if <Py_ssize_t> sizeof(event_header) <= size <= left else 0
 
 
 cdef inline uint32_t body_size(const event_header *header) noexcept nogil:

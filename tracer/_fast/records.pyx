@@ -1,6 +1,6 @@
 """Taking records apart, from Python: what decoding alone finds, and costs."""
 
-from tracer._fast.records cimport Parts, record_end, take_apart
+from tracer._fast.records cimport Parts, record_bytes, take_apart
 
 
 def count_records(const unsigned char[::1] block not None) -> int:
@@ -8,7 +8,7 @@ def count_records(const unsigned char[::1] block not None) -> int:
 
     Raises ValueError if the block is not aligned to 8 bytes.
     """
-    cdef Py_ssize_t used = 0, end, size = block.shape[0]
+    cdef Py_ssize_t used = 0, taken, size = block.shape[0]
     cdef const char *data
     cdef Parts parts
     cdef int found = 0
@@ -19,9 +19,9 @@ def count_records(const unsigned char[::1] block not None) -> int:
         raise ValueError("the block is not aligned to 8 bytes")
     with nogil:
         while used < size:
-            end = record_end(data, used, size)
-            if end < 0:
+            taken = record_bytes(data + used, size - used)
+            if taken == 0:
                 break
             found += take_apart(data + used, &parts)
-            used = end
+            used += taken
     return found
