@@ -23,6 +23,7 @@ HEADERS = sorted((TOP / "tracer" / "_fast").glob("*.pxd"))
 HOT = {
     "ring": {"copy_records"},
     "engine": {"run"},
+    "records": {"take_other"},
     "pairer": {"on_enter", "on_exit", "end_call", "get_thread", "process_of"},
     "names": {"bind", "name_files", "name_late", "name_paths", "set_path", "meant_file"},
     "effects": {"apply_effect"},

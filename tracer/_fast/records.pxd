@@ -3,9 +3,8 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from tracer._fast.events cimport (
-    TRACER_AUX_BYTES, TRACER_COMM, TRACER_ENTER, TRACER_EXEC, TRACER_EXIT, TRACER_FORK, TRACER_HAS_AUX, TRACER_HAS_NAME,
-    TRACER_HAS_PATHS, TRACER_MAX_ARGS, TRACER_NAME, TRACER_NARGS_MASK, TRACER_TASK_EXIT, comm_body, event_header,
-    exec_body, exit_body, fork_body, name_body, name_section, path_section, task_exit_body,
+    TRACER_AUX_BYTES, TRACER_ENTER, TRACER_EXIT, TRACER_HAS_AUX, TRACER_HAS_NAME, TRACER_HAS_PATHS, TRACER_MAX_ARGS,
+    TRACER_NARGS_MASK, event_header, exit_body, name_section, path_section,
 )
 
 
@@ -33,21 +32,6 @@ cdef inline Py_ssize_t record_bytes(const char *record, Py_ssize_t left) noexcep
     return (size + 7) & ~<Py_ssize_t> 7 if <Py_ssize_t> sizeof(event_header) <= size <= left else 0
 
 
-cdef inline uint32_t body_size(const event_header *header) noexcept nogil:
-    """Size of the body of what is neither an enter nor an exit; 0xffff for a type that is not known."""
-    if header.type == TRACER_NAME:
-        return sizeof(name_body)
-    if header.type == TRACER_FORK:
-        return sizeof(fork_body)
-    if header.type == TRACER_EXEC:
-        return sizeof(exec_body)
-    if header.type == TRACER_TASK_EXIT:
-        return sizeof(task_exit_body)
-    if header.type == TRACER_COMM:
-        return sizeof(comm_body)
-    return 0xFFFF
-
-
 cdef inline bint take_paths(Parts *parts, const char *record, uint32_t size, uint32_t *used) noexcept nogil:
     if used[0] + sizeof(path_section) > size:
         return False
@@ -73,6 +57,8 @@ cdef inline bint take_name(Parts *parts, const char *record, uint32_t size, uint
 cdef inline bint take_sections(Parts *parts, const char *record, uint32_t used, uint8_t sections) noexcept nogil:
     """Find those of the optional parts that there are; whether all of them end just where the record does."""
     cdef uint32_t size = parts.header.size
+    if sections == 0:
+        return used == size
     if sections & TRACER_HAS_AUX:
         if used + TRACER_AUX_BYTES > size:
             return False
@@ -84,6 +70,9 @@ cdef inline bint take_sections(Parts *parts, const char *record, uint32_t used, 
     elif sections & TRACER_HAS_NAME and not take_name(parts, record, size, &used):
         return False
     return used == size
+
+
+cdef bint take_other(const char *record, Parts *parts) noexcept nogil
 
 
 cdef inline bint take_apart(const char *record, Parts *parts) noexcept nogil:
@@ -107,7 +96,4 @@ cdef inline bint take_apart(const char *record, Parts *parts) noexcept nogil:
     if header.type == TRACER_EXIT:
         return take_sections(parts, record, used + sizeof(exit_body),
                              header.flags & (TRACER_HAS_AUX | TRACER_HAS_PATHS | TRACER_HAS_NAME))
-    used += body_size(header)
-    if header.type == TRACER_NAME:
-        return header.flags & TRACER_HAS_NAME and take_sections(parts, record, used, TRACER_HAS_NAME)
-    return used == header.size
+    return take_other(record, parts)
