@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdio cimport snprintf
-from libc.string cimport memchr, memcpy, memset
+from libc.string cimport memchr, memcpy
 
 from tracer._fast.events cimport (
     TRACER_NAME_ANON, TRACER_NAME_COMPONENTS, TRACER_NAME_DELETED, TRACER_NAME_INCOMPLETE, TRACER_NAME_NAMESPACE,
@@ -76,28 +76,25 @@ cdef inline bint has_zero(uint64_t word) noexcept nogil:
     return (word - 0x0101010101010101u) & ~word & 0x8080808080808080u != 0
 
 
-cdef inline bint is_folded(const char *path, uint32_t size) noexcept nogil:
-    """Whether `fold` would surely leave an absolute path as it is: no component is empty or begins with a dot."""
+cdef inline bint may_fold(const char *path) noexcept nogil:
+    """Whether one of the first 8 bytes is a slash before another one or a dot: 9 bytes are read."""
     cdef uint64_t word, following
-    cdef char end[17]
-    cdef uint32_t at = 0
-    if size < 2 or size > PATH_LIMIT or path[0] != c"/":
+    memcpy(&word, path, 8)
+    memcpy(&following, path + 1, 8)
+    # "/" is 2f and "." is 2e: with its lowest bit set, what follows a slash must not be one
+    return has_zero((word ^ SLASHES) | ((following | 0x0101010101010101u) ^ SLASHES))
+
+
+cdef inline bint is_folded(const char *path, uint32_t size) noexcept nogil:
+    """Whether `fold` would surely leave an absolute path as it is: no component is empty or begins with a dot. Of one
+    too short to be looked at in words that isn't sure."""
+    cdef uint32_t at
+    if size < 9 or size > PATH_LIMIT or path[0] != c"/" or path[size - 1] == c"/":
         return False
-    while at < size:
-        if size - at >= 9:
-            memcpy(&word, path + at, 8)
-            memcpy(&following, path + at + 1, 8)
-        else:
-            memset(end, 0, sizeof(end))
-            memcpy(end, path + at, size - at)
-            end[size - at] = c"/"  # a slash before it is one at the end
-            memcpy(&word, end, 8)
-            memcpy(&following, end + 1, 8)
-        # "/" is 2f and "." is 2e: with its lowest bit set, what follows a slash must not be one
-        if has_zero((word ^ SLASHES) | ((following | 0x0101010101010101u) ^ SLASHES)):
+    for at in range(0, size - 9, 8):
+        if may_fold(path + at):
             return False
-        at += 8
-    return True
+    return not may_fold(path + size - 9)  # the last bytes, some of them for the second time
 
 
 cdef inline Text *cut_path(TextPool *pool, const char *path, uint32_t size) noexcept nogil:
