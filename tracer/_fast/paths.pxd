@@ -1,74 +1,24 @@
 """Making path texts: joining to a directory, folding, and spelling the names that the kernel program sends."""
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdio cimport snprintf
 from libc.string cimport memchr, memcpy
 
-from tracer._fast.events cimport (
-    TRACER_NAME_ANON, TRACER_NAME_COMPONENTS, TRACER_NAME_DELETED, TRACER_NAME_INCOMPLETE, TRACER_NAME_NAMESPACE,
-    TRACER_NAME_PIPE, TRACER_NAME_PSEUDO, TRACER_NAME_SOCKET, TRACER_NAME_TEXT, name_section,
-)
-from tracer._fast.text cimport Text, TextPool, new_text
+from tracer._fast.events cimport TRACER_NAME_COMPONENTS, TRACER_NAME_DELETED, TRACER_NAME_INCOMPLETE, name_section
+from tracer._fast.text cimport Text, TextPool, blank_text, new_text
 
 
 cdef enum:
     PATH_LIMIT = 4095
+    DELETED_BYTES = 10
 
 
 cdef extern from *:
     """
     #define SLASHES 0x2F2F2F2F2F2F2F2Full
+    #define DELETED " (deleted)"
     """
     const uint64_t SLASHES
-
-
-cdef inline uint32_t parent_length(const char *out, uint32_t used) noexcept nogil:
-    """Length of out[:used] without its last component: 0 for a single one."""
-    while used > 0:
-        used -= 1
-        if out[used] == c"/":
-            return used
-    return 0
-
-
-cdef inline bint ends_in_dots(const char *out, uint32_t used) noexcept nogil:
-    """Whether the last component is `..`."""
-    return used >= 3 and out[used - 1] == c"." and out[used - 2] == c"." and out[used - 3] == c"/"
-
-
-cdef inline uint32_t fold(char *out, uint32_t used, const char *path, uint32_t size) noexcept nogil:
-    """Append the components of `path` to out[:used]; the new length.
-
-    out[:used] is a directory without a trailing slash (empty for the root). `.` and empty components vanish. `..` at
-    the beginning takes a component of the directory away: it was named by the kernel and has no symlinks. Behind any
-    other component it stays, since that one may be a symlink, and so it does behind a directory that ends in a `..`
-    that stayed. A text of more than PATH_LIMIT bytes is cut there, and ends in no `/`.
-    """
-    cdef uint32_t start = 0, end, length
-    cdef bint leading = True
-    while start < size:
-        end = start
-        while end < size and path[end] != c"/":
-            end += 1
-        length = end - start
-        if length == 0 or (length == 1 and path[start] == c"."):
-            pass
-        elif leading and length == 2 and path[start] == c"." and path[start + 1] == c"." \
-                and not ends_in_dots(out, used):
-            used = parent_length(out, used)
-        else:
-            leading = False
-            if used < PATH_LIMIT:
-                out[used] = c"/"
-                used += 1
-            if length > PATH_LIMIT - used:
-                length = PATH_LIMIT - used
-            memcpy(out + used, path + start, length)
-            used += length
-        start = end + 1
-    if used > 1 and out[used - 1] == c"/":
-        used -= 1
-    return used
+    const char *DELETED
 
 
 cdef inline bint has_zero(uint64_t word) noexcept nogil:
@@ -102,83 +52,48 @@ cdef inline Text *cut_path(TextPool *pool, const char *path, uint32_t size) noex
     return new_text(pool, path, size if size < PATH_LIMIT else PATH_LIMIT)
 
 
+cdef Text *fold_path(TextPool *pool, const Text *directory, const char *path, uint32_t size) noexcept nogil
+cdef Text *spell_special(TextPool *pool, const name_section *section, const char *data) noexcept nogil
+
+
 cdef inline Text *join_path(TextPool *pool, const Text *directory, const char *path, uint32_t size) noexcept nogil:
     """The path made absolute; NULL when memory is out. Relative to an unknown directory (NULL, or a name that is no
     path) it stays as it is."""
-    cdef char out[PATH_LIMIT + 1]
-    cdef uint32_t used = 0
-    cdef bint absolute = size > 0 and path[0] == c"/"
-    if absolute and is_folded(path, size):
+    if is_folded(path, size):
         return new_text(pool, path, size)
-    if not absolute:
-        if directory == NULL or directory.size == 0 or directory.data[0] != c"/":
-            return cut_path(pool, path, size)
-        used = directory.size if directory.size < PATH_LIMIT else PATH_LIMIT
-        memcpy(out, directory.data, used)
-        if used == 1:
-            used = 0
-    used = fold(out, used, path, size)
-    if used == 0:
-        out[0] = c"/"
-        used = 1
-    return new_text(pool, out, used)
+    return fold_path(pool, directory, path, size)
 
 
-cdef inline uint32_t spell_components(char *out, const char *data, uint32_t size) noexcept nogil:
-    """Turn "b\\0a\\0" into "/a/b"; the length. At most PATH_LIMIT bytes come in, at most one more goes out."""
-    cdef uint32_t used, total, start = 0, length
-    cdef const char *end
-    if size == 0:
-        out[0] = c"/"
-        return 1
-    used = total = size + (data[size - 1] != 0)
+cdef inline void spell_components(char *end, const char *data, uint32_t size) noexcept nogil:
+    """Turn "b\\0a\\0", or the same without the last zero, into "/a/b" before `end`."""
+    cdef uint32_t start = 0, length
+    cdef const char *zero
     while start < size:
-        end = <const char *> memchr(data + start, 0, size - start)
-        length = <uint32_t> (end - (data + start)) if end != NULL else size - start
-        used -= length
-        memcpy(out + used, data + start, length)
-        used -= 1
-        out[used] = c"/"
+        zero = <const char *> memchr(data + start, 0, size - start)
+        length = <uint32_t> (zero - (data + start)) if zero != NULL else size - start
+        end -= length
+        memcpy(end, data + start, length)
+        end -= 1
+        end[0] = c"/"
         start += length + 1
-    return total
 
 
 cdef inline Text *spell_name(TextPool *pool, const name_section *section, const char *data) noexcept nogil:
     """The text of a name section; NULL for no section, an incomplete or empty one, or when memory is out."""
-    cdef char out[PATH_LIMIT + 64]
-    cdef uint32_t size
-    cdef int used = 0
-    cdef bint deleted
+    cdef Text *text
+    cdef uint32_t size, length, suffix
     if section == NULL or section.status & TRACER_NAME_INCOMPLETE:
         return NULL
+    if section.kind != TRACER_NAME_COMPONENTS:
+        return spell_special(pool, section, data)
     size = section.len if section.len < PATH_LIMIT else PATH_LIMIT
-    deleted = section.status & TRACER_NAME_DELETED
-    if section.kind == TRACER_NAME_COMPONENTS:
-        used = <int> spell_components(out, data, size)
-    elif section.kind == TRACER_NAME_TEXT:
-        if size == 0:
-            return NULL
-        memcpy(out, data, size)
-        used = <int> size
-    elif section.kind == TRACER_NAME_PIPE:
-        used = snprintf(out, 64, b"pipe:[%llu]", <unsigned long long> section.inode)
-    elif section.kind == TRACER_NAME_SOCKET:
-        used = snprintf(out, 64, b"socket:[%llu]", <unsigned long long> section.inode)
-    elif section.kind == TRACER_NAME_ANON:
-        memcpy(out, b"anon_inode:", 11)
-        memcpy(out + 11, data, size)
-        used = 11 + <int> size
-    elif section.kind == TRACER_NAME_PSEUDO:
-        out[0] = c"/"
-        memcpy(out + 1, data, size)
-        used = 1 + <int> size
-        deleted = True
-    elif section.kind == TRACER_NAME_NAMESPACE:
-        memcpy(out, data, size)
-        used = <int> size + snprintf(out + size, 64, b":[%llu]", <unsigned long long> section.inode)
-    else:
+    length = size + (data[size - 1] != 0) if size > 0 else 1
+    suffix = DELETED_BYTES if section.status & TRACER_NAME_DELETED else 0
+    text = blank_text(pool, length + suffix)
+    if text == NULL:
         return NULL
-    if deleted:
-        memcpy(out + used, b" (deleted)", 10)
-        used += 10
-    return new_text(pool, out, <uint32_t> used)
+    text.data[0] = c"/"  # all there is to the root's name
+    spell_components(text.data + length, data, size)
+    if suffix:
+        memcpy(text.data + length, DELETED, DELETED_BYTES)
+    return text

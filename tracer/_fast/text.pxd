@@ -34,8 +34,9 @@ cdef inline uint32_t size_class(uint32_t size) noexcept nogil:
     return <uint32_t> ((sizeof(Text) + <uint64_t> size + CLASS_BYTES - 1) // CLASS_BYTES)
 
 
-cdef inline Text *new_text(TextPool *pool, const char *data, uint32_t size) noexcept nogil:
-    """A text with one reference that the caller owns; NULL when memory is out. A NULL pool means malloc."""
+cdef inline Text *blank_text(TextPool *pool, uint32_t size) noexcept nogil:
+    """A text with one reference that the caller owns, its bytes still to be written; NULL when memory is out. A NULL
+    pool means malloc."""
     cdef uint32_t kind = size_class(size)
     cdef Text *text
     if pool != NULL and kind < POOL_CLASSES and pool.dropped[kind] != NULL:
@@ -50,9 +51,16 @@ cdef inline Text *new_text(TextPool *pool, const char *data, uint32_t size) noex
     text.size = size
     text.pool = pool
     text.serial[0] = text.serial[1] = 0
-    memcpy(text.data, data, size)
     if pool != NULL:
         pool.living_bytes += <uint64_t> kind * CLASS_BYTES
+    return text
+
+
+cdef inline Text *new_text(TextPool *pool, const char *data, uint32_t size) noexcept nogil:
+    """The same with its bytes."""
+    cdef Text *text = blank_text(pool, size)
+    if text != NULL:
+        memcpy(text.data, data, size)
     return text
 
 
