@@ -43,9 +43,9 @@ HOT = {
 """By module, functions that must be among those that are looked at."""
 
 INLINE = {
-    "batch": {"bit", "mark"},
+    "batch": {"bit", "bit_place", "mark"},
     "calls": {"argument", "descriptor_argument", "is_errno"},
-    "columns": {"is_full"},
+    "columns": {"fill_text", "is_full"},
     "dictionary": {"hash_bytes", "encode"},
     "fdcache": {"get_process", "entry"},
     "groups": {"add_call", "add_counts", "add_key", "find_key", "group_of"},

@@ -69,6 +69,12 @@ cdef struct Pointers:
     uint8_t *has_epoll_events
 
 
+cdef struct BitPlace:
+    # where the bit of a row is in a bitmap
+    int64_t byte
+    uint8_t bit
+
+
 cdef class Buffers:
     cdef readonly int capacity_rows
     cdef dict arrays
@@ -113,6 +119,10 @@ cdef inline bint bit(const uint8_t *bits, int64_t row) noexcept nogil:
     return bits[row >> 3] >> (row & 7) & 1
 
 
-cdef inline void mark(uint8_t *bits, int row, uint8_t bit) noexcept nogil:
-    """Set a row's bit, which is 1 << (row & 7): the same for all bitmaps, so that it is made once a row."""
-    bits[row >> 3] |= bit
+cdef inline BitPlace bit_place(int64_t row) noexcept nogil:
+    return BitPlace(row >> 3, <uint8_t> (1 << (row & 7)))
+
+
+cdef inline void mark(uint8_t *bits, BitPlace place) noexcept nogil:
+    """Set a row's bit, whose place is the same in all bitmaps, so that it is found once a row."""
+    bits[place.byte] |= place.bit

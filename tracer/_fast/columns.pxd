@@ -1,11 +1,11 @@
 """Writing calls into columns (see tracer/schema.py for what they mean)."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t
 
-from tracer._fast.batch cimport Buffers, IN_COMM, IN_FILE, IN_OLD_FILE, Pointers
+from tracer._fast.batch cimport BitPlace, Buffers, IN_COMM, IN_FILE, IN_OLD_FILE, Pointers
 from tracer._fast.calls cimport Call
-from tracer._fast.dictionary cimport Dictionary
+from tracer._fast.dictionary cimport Dictionary, encode
 from tracer._fast.events cimport TRACER_MAX_SYSCALLS, syscall_rule
 from tracer._fast.text cimport Text
 
@@ -36,11 +36,16 @@ cdef class ColumnBuilder:
 
     cdef int start_batch(self) except -1
     cdef int append(self, const Call *call, const syscall_rule *rule) noexcept nogil
-    cdef void fill_result(self, int row, uint8_t bit, const Call *call) noexcept nogil
-    cdef void fill_file(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil
-    cdef void fill_epoll(self, int row, uint8_t bit, const Call *call) noexcept nogil
+    cdef void fill_result(self, int64_t row, BitPlace place, const Call *call) noexcept nogil
+    cdef void fill_file(self, int64_t row, BitPlace place, const Call *call, const syscall_rule *rule) noexcept nogil
+    cdef void fill_epoll(self, int64_t row, BitPlace place, const Call *call) noexcept nogil
 
     cdef inline bint is_full(self) noexcept nogil:
         return self.rows == self.capacity_rows or self.rows % ROWS_BETWEEN_LOOKS == 0 and (
             self.dictionaries[IN_FILE].used + self.dictionaries[IN_OLD_FILE].used + self.dictionaries[IN_COMM].used
             >= MAX_DICTIONARY_BYTES)
+
+    cdef inline void fill_text(self, int32_t *column, int64_t row, int which, Text *text, int place=0) noexcept nogil:
+        """Write the code of a text, which is noted in the first or the second place of the text."""
+        cdef int32_t code = encode(&self.dictionaries[which], text, place)
+        column[row] = code

@@ -1,14 +1,13 @@
 """Writing calls into columns (see tracer/schema.py for what they mean)."""
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from tracer._fast.batch cimport (
-    Buffers, Columns, IN_COMM, IN_EPOLL_OP, IN_ERROR, IN_FAMILY, IN_FILE, IN_FILE_SOURCE, IN_OLD_FILE, IN_SYSCALL,
-    Pointers, mark,
+    BitPlace, Buffers, Columns, IN_COMM, IN_EPOLL_OP, IN_ERROR, IN_FAMILY, IN_FILE, IN_FILE_SOURCE, IN_OLD_FILE,
+    IN_SYSCALL, Pointers, bit_place, mark,
 )
 from tracer._fast.calls cimport Call, argument, descriptor_argument, is_errno
-from tracer._fast.dictionary cimport encode
 from tracer._fast.events cimport TRACER_MAX_SYSCALLS, TRACER_QUANTITY_EPOLL_CTL, TRACER_QUANTITY_NONE, syscall_rule
 from tracer._fast.text cimport Text, drop, new_text
 from tracer._fast.values cimport (
@@ -121,87 +120,98 @@ cdef class ColumnBuilder:
 
     cdef int append(self, const Call *call, const syscall_rule *rule) noexcept nogil:
         """Write one call as the next row. The batch must not be full."""
-        cdef int row = self.rows
-        cdef uint8_t bit = 1 << (row & 7)
+        cdef int64_t row = self.rows
+        cdef BitPlace place = bit_place(row)
         cdef Pointers *at = &self.at
         at.time_ns[row] = <int64_t> call.enter_ns
         at.pid[row] = <int32_t> call.tgid
         at.tid[row] = <int32_t> call.tid
-        at.comm[row] = encode(&self.dictionaries[IN_COMM], call.comm if call.comm != NULL else self.empty_text)
-        at.syscall[row] = encode(&self.dictionaries[IN_SYSCALL], self.syscall_texts[call.number])
-        at.family[row] = encode(&self.dictionaries[IN_FAMILY], self.family_texts[rule.family & 63])
+        self.fill_text(at.comm, row, IN_COMM, call.comm if call.comm != NULL else self.empty_text)
+        self.fill_text(at.syscall, row, IN_SYSCALL, self.syscall_texts[call.number])
+        self.fill_text(at.family, row, IN_FAMILY, self.family_texts[rule.family & 63])
         if call.has_gap:
             at.gap_ns[row] = <int64_t> call.gap_ns
-            mark(at.has_gap_ns, row, bit)
+            mark(at.has_gap_ns, place)
         if call.returned:
-            self.fill_result(row, bit, call)
-        self.fill_file(row, bit, call, rule)
-        fill_numbers(at, row, bit, call, rule)
+            self.fill_result(row, place, call)
+        self.fill_file(row, place, call, rule)
+        fill_numbers(at, row, place, call, rule)
         if rule.quantity != TRACER_QUANTITY_NONE:
-            fill_quantity(at, row, bit, call, rule)
+            fill_quantity(at, row, place, call, rule)
             if rule.quantity == TRACER_QUANTITY_EPOLL_CTL:
-                self.fill_epoll(row, bit, call)
-        self.rows = row + 1
+                self.fill_epoll(row, place, call)
+        self.rows += 1
         return 0
 
-    cdef void fill_result(self, int row, uint8_t bit, const Call *call) noexcept nogil:
+    cdef void fill_result(self, int64_t row, BitPlace place, const Call *call) noexcept nogil:
         cdef Pointers *at = &self.at
         at.latency_ns[row] = <int64_t> (call.exit_ns - call.enter_ns) if call.exit_ns > call.enter_ns else 0
-        mark(at.has_latency_ns, row, bit)
+        mark(at.has_latency_ns, place)
         at.ret[row] = call.ret
-        mark(at.has_ret, row, bit)
+        mark(at.has_ret, place)
         if is_errno(call.ret):
-            mark(at.is_error, row, bit)
-            at.error[row] = encode(&self.dictionaries[IN_ERROR], self.error_texts[-call.ret])
-            mark(at.has_error, row, bit)
+            mark(at.is_error, place)
+            self.fill_text(at.error, row, IN_ERROR, self.error_texts[-call.ret])
+            mark(at.has_error, place)
 
-    cdef void fill_file(self, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil:
+    cdef void fill_file(self, int64_t row, BitPlace place, const Call *call, const syscall_rule *rule) noexcept nogil:
         cdef Pointers *at = &self.at
         cdef int32_t fd = call.returned_fd
         if fd < 0:
             fd = descriptor_argument(call, rule)
         if fd >= 0:
             at.fd[row] = fd
-            mark(at.has_fd, row, bit)
+            mark(at.has_fd, place)
         if call.file != NULL:
-            at.file[row] = encode(&self.dictionaries[IN_FILE], call.file)
-            at.file_source[row] = encode(&self.dictionaries[IN_FILE_SOURCE], self.source_texts[call.source & 3])
-            mark(at.has_file, row, bit)
+            self.fill_text(at.file, row, IN_FILE, call.file)
+            self.fill_text(at.file_source, row, IN_FILE_SOURCE, self.source_texts[call.source & 3])
+            mark(at.has_file, place)
         if call.old_file != NULL:
-            at.old_file[row] = encode(&self.dictionaries[IN_OLD_FILE], call.old_file, IN_SECOND_PLACE)
-            mark(at.has_old_file, row, bit)
+            self.fill_text(at.old_file, row, IN_OLD_FILE, call.old_file, IN_SECOND_PLACE)
+            mark(at.has_old_file, place)
 
-    cdef void fill_epoll(self, int row, uint8_t bit, const Call *call) noexcept nogil:
+    cdef void fill_epoll(self, int64_t row, BitPlace place, const Call *call) noexcept nogil:
         cdef Pointers *at = &self.at
         cdef int32_t op = <int32_t> call.args[1]
         at.epoll_target_fd[row] = <int32_t> call.args[2]
-        mark(at.has_epoll_target_fd, row, bit)
+        mark(at.has_epoll_target_fd, place)
         if EPOLL_ADD <= op <= EPOLL_MOD:
-            at.epoll_op[row] = encode(&self.dictionaries[IN_EPOLL_OP], self.epoll_texts[op])
-            mark(at.has_epoll_op, row, bit)
+            self.fill_text(at.epoll_op, row, IN_EPOLL_OP, self.epoll_texts[op])
+            mark(at.has_epoll_op, place)
         if call.has_aux and op != EPOLL_DEL:
             at.epoll_events[row] = <int64_t> <uint32_t> call.aux[0]
-            mark(at.has_epoll_events, row, bit)
+            mark(at.has_epoll_events, place)
 
 
-cdef void fill_numbers(Pointers *at, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil:
-    if moved_bytes(call, rule, &at.bytes[row]):
-        mark(at.has_bytes, row, bit)
-    if requested_bytes(call, rule, &at.requested_bytes[row]):
-        mark(at.has_requested_bytes, row, bit)
-    if file_offset(call, rule, &at.offset[row]):
-        mark(at.has_offset, row, bit)
-    if call_flags(call, rule, &at.flags[row]):
-        mark(at.has_flags, row, bit)
+cdef void fill_numbers(Pointers *at, int64_t row, BitPlace place, const Call *call,
+                       const syscall_rule *rule) noexcept nogil:
+    cdef int64_t value = 0
+    if moved_bytes(call, rule, &value):
+        at.bytes[row] = value
+        mark(at.has_bytes, place)
+    if requested_bytes(call, rule, &value):
+        at.requested_bytes[row] = value
+        mark(at.has_requested_bytes, place)
+    if file_offset(call, rule, &value):
+        at.offset[row] = value
+        mark(at.has_offset, place)
+    if call_flags(call, rule, &value):
+        at.flags[row] = value
+        mark(at.has_flags, place)
 
 
-cdef void fill_quantity(Pointers *at, int row, uint8_t bit, const Call *call, const syscall_rule *rule) noexcept nogil:
-    if address_space(call, rule, &at.address_space_bytes[row]):
-        mark(at.has_address_space_bytes, row, bit)
-    if requested_sleep(call, rule, &at.requested_sleep_ns[row]):
-        mark(at.has_requested_sleep_ns, row, bit)
+cdef void fill_quantity(Pointers *at, int64_t row, BitPlace place, const Call *call,
+                        const syscall_rule *rule) noexcept nogil:
+    cdef int64_t value = 0
+    if address_space(call, rule, &value):
+        at.address_space_bytes[row] = value
+        mark(at.has_address_space_bytes, place)
+    if requested_sleep(call, rule, &value):
+        at.requested_sleep_ns[row] = value
+        mark(at.has_requested_sleep_ns, place)
     if rule.nfds_arg >= 0:
         at.nfds[row] = <int32_t> argument(call, rule.nfds_arg)
-        mark(at.has_nfds, row, bit)
-    if timeout(call, rule, &at.timeout_ns[row]):
-        mark(at.has_timeout_ns, row, bit)
+        mark(at.has_nfds, place)
+    if timeout(call, rule, &value):
+        at.timeout_ns[row] = value
+        mark(at.has_timeout_ns, place)

@@ -56,7 +56,7 @@ cdef inline uint64_t hash_bytes(const char *data, uint64_t size) noexcept nogil:
 cdef int init_dictionary(Dictionary *dictionary) except -1
 cdef void clear_dictionary(Dictionary *dictionary, int64_t serial) noexcept nogil
 cdef void free_dictionary(Dictionary *dictionary) noexcept nogil
-cdef int32_t add_text(Dictionary *dictionary, Text *text) noexcept nogil
+cdef int32_t add_text(Dictionary *dictionary, Text *text, int place) noexcept nogil
 cdef int32_t add_bytes(Dictionary *dictionary, const char *data, uint64_t size) noexcept nogil
 cdef tuple export_dictionary(const Dictionary *dictionary)
 
@@ -64,12 +64,6 @@ cdef tuple export_dictionary(const Dictionary *dictionary)
 cdef inline int32_t encode(Dictionary *dictionary, Text *text, int place=0) noexcept nogil:
     """The code of a text. It is noted in one of the text's two places, so that the same object costs nothing the next
     time."""
-    cdef int32_t code
     if text.serial[place] == dictionary.serial:
         return text.code[place]
-    code = add_text(dictionary, text)
-    if code < 0:
-        return 0
-    text.serial[place] = dictionary.serial
-    text.code[place] = code
-    return code
+    return add_text(dictionary, text, place)

@@ -161,18 +161,20 @@ cdef int grow_table(Dictionary *dictionary) noexcept nogil:
     return 0
 
 
-cdef int32_t add_text(Dictionary *dictionary, Text *text) noexcept nogil:
-    """The code of a text that this batch has not seen under this object; -1 when memory is out."""
+cdef int32_t add_text(Dictionary *dictionary, Text *text, int place) noexcept nogil:
+    """The rest of `encode`, for a text that this batch has not seen under this object; 0 when memory is out."""
     cdef uint64_t size = text.size
     cdef uint64_t hashed
     cdef char *start
     if reserve_dictionary(dictionary, size * 4 + 8) < 0:
-        return -1
+        return 0
     start = dictionary.data + dictionary.used
     if not copy_ascii(start, text, &hashed):
         size = write_utf8(start, text)
         hashed = hash_bytes(start, size)
-    return keep_text(dictionary, size, hashed)
+    text.serial[place] = dictionary.serial
+    text.code[place] = keep_text(dictionary, size, hashed)
+    return text.code[place]
 
 
 cdef int32_t add_bytes(Dictionary *dictionary, const char *data, uint64_t size) noexcept nogil:
