@@ -45,12 +45,10 @@ cdef inline uint64_t argument(const Call *call, int index) noexcept nogil:
 
 
 cdef inline int32_t descriptor_argument(const Call *call, const syscall_rule *rule) noexcept nogil:
-    """The descriptor that the call works on, or -1."""
-    cdef int32_t fd
+    """The descriptor that the call works on; a negative number if there is none."""
     if rule.fd_arg < 0 or (rule.no_fd_arg >= 0 and argument(call, rule.no_fd_arg) >> (rule.no_fd_bit & 31) & 1):
         return -1
-    fd = <int32_t> argument(call, rule.fd_arg)
-    return fd if fd >= 0 else -1
+    return <int32_t> argument(call, rule.fd_arg)
 
 
 cdef inline bint is_errno(int64_t ret) noexcept nogil:

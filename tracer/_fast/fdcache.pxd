@@ -101,10 +101,11 @@ cdef class FdCache:
     cdef inline Entry *entry(self, const Process *process, int64_t fd) noexcept nogil:
         """The entry of a number that has a name, or NULL."""
         cdef const Table *table = process.table
+        cdef uint64_t number = <uint64_t> fd  # a negative one is beyond all others
         cdef Entry *chunk
-        if fd < 0 or fd >= table.chunk_count * CHUNK_ENTRIES:
+        if number >= <uint64_t> table.chunk_count * CHUNK_ENTRIES:
             return NULL
-        chunk = table.chunks[fd // CHUNK_ENTRIES]
-        if chunk == NULL or chunk[fd % CHUNK_ENTRIES].name == NULL:
+        chunk = table.chunks[number // CHUNK_ENTRIES]
+        if chunk == NULL or chunk[number % CHUNK_ENTRIES].name == NULL:
             return NULL
-        return &chunk[fd % CHUNK_ENTRIES]
+        return &chunk[number % CHUNK_ENTRIES]
