@@ -1,7 +1,7 @@
 """The distinct texts of one column, numbered in the order in which they came."""
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from tracer._fast.text cimport Text
 
@@ -15,8 +15,8 @@ cdef struct Dictionary:
     int32_t *offsets
     uint64_t *hashes  # by code
     uint32_t count
-    uint32_t offsets_capacity
-    int32_t *table  # hash -> code, -1: empty
+    uint32_t most  # texts that there is room for
+    int32_t *table  # hash -> code, -1: empty; twice as many places
     uint32_t mask
 
 
@@ -67,3 +67,26 @@ cdef inline int32_t encode(Dictionary *dictionary, Text *text, int place=0) noex
     if text.serial[place] == dictionary.serial:
         return text.code[place]
     return add_text(dictionary, text, place)
+
+
+cdef inline int32_t keep_text(Dictionary *dictionary, uint64_t size, uint64_t hashed) noexcept nogil:
+    """The code of the text that has been written behind the others, which is kept there if it is a new one."""
+    cdef const char *start = dictionary.data + dictionary.used
+    cdef uint32_t slot = <uint32_t> hashed & dictionary.mask
+    cdef int32_t code
+    while True:
+        code = dictionary.table[slot]
+        if code < 0:
+            break
+        if dictionary.hashes[code] == hashed and \
+                <uint64_t> (dictionary.offsets[code + 1] - dictionary.offsets[code]) == size and \
+                memcmp(dictionary.data + dictionary.offsets[code], start, size) == 0:
+            return code
+        slot = (slot + 1) & dictionary.mask
+    code = <int32_t> dictionary.count
+    dictionary.table[slot] = code
+    dictionary.count += 1
+    dictionary.used += size
+    dictionary.offsets[dictionary.count] = <int32_t> dictionary.used
+    dictionary.hashes[code] = hashed
+    return code

@@ -207,7 +207,7 @@ cdef class RowRing:
         cdef int i
         with self.lock:
             for i in range(DICTIONARY_COUNT):
-                texts += self.dictionaries[i].capacity + self.dictionaries[i].offsets_capacity * 12 \
+                texts += self.dictionaries[i].capacity + self.dictionaries[i].most * 12 \
                     + (<size_t> self.dictionaries[i].mask + 1) * 4
         return texts + sum(array.nbytes for array in self.buffers.arrays.values())
 

@@ -1,0 +1,1 @@
+"""Texts that are not plain ASCII, as columns have them: valid UTF-8. For Cython only."""
