@@ -48,20 +48,19 @@ cdef inline bint copy_ascii(char *out, const Text *text, uint64_t *hashed) noexc
     Up to 7 bytes behind its end are read (a text's memory has them) and written.
     """
     cdef const char *data = text.data
-    cdef uint64_t left = text.size
-    cdef uint64_t mixed = HASH_SEED ^ left
+    cdef uint64_t size = text.size
+    cdef uint64_t mixed = HASH_SEED ^ size
     cdef uint64_t word, seen = 0
-    while left >= 8:
-        memcpy(&word, data, 8)
-        memcpy(out, &word, 8)
+    cdef uint64_t at = 0
+    while at + 8 <= size:
+        memcpy(&word, data + at, 8)
+        memcpy(out + at, &word, 8)
         seen |= word
         mixed = mix_word(mixed, word)
-        data += 8
-        out += 8
-        left -= 8
-    memcpy(&word, data, 8)
-    word &= (<uint64_t> 1 << (left * 8)) - 1
-    memcpy(out, &word, 8)
+        at += 8
+    memcpy(&word, data + at, 8)
+    word &= (<uint64_t> 1 << (size % 8 * 8)) - 1
+    memcpy(out + at, &word, 8)
     hashed[0] = end_hash(mixed, word)
     return (seen | word) & <uint64_t> 0x8080808080808080 == 0
 

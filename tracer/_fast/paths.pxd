@@ -66,16 +66,17 @@ cdef inline Text *join_path(TextPool *pool, const Text *directory, const char *p
 
 cdef inline void spell_components(char *end, const char *data, uint32_t size) noexcept nogil:
     """Turn "b\\0a\\0", or the same without the last zero, into "/a/b" before `end`."""
-    cdef uint32_t start = 0, length
+    cdef const char *stop = data + size
     cdef const char *zero
-    while start < size:
-        zero = <const char *> memchr(data + start, 0, size - start)
-        length = <uint32_t> (zero - (data + start)) if zero != NULL else size - start
-        end -= length
-        memcpy(end, data + start, length)
+    while data < stop:
+        zero = <const char *> memchr(data, 0, stop - data)
+        if zero == NULL:
+            zero = stop
+        end -= zero - data
+        memcpy(end, data, zero - data)
         end -= 1
         end[0] = c"/"
-        start += length + 1
+        data = zero + 1
 
 
 cdef inline Text *spell_name(TextPool *pool, const name_section *section, const char *data) noexcept nogil:
