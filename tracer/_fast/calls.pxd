@@ -17,8 +17,8 @@ cdef struct PathSlot:
 cdef struct Call:
     # the texts belong to it, but for the name of a thread that was not renamed
     uint64_t enter_ns
-    uint64_t exit_ns
-    uint64_t gap_ns
+    uint64_t exit_ns  # set once it has `returned`
+    uint64_t gap_ns  # set if it `has_gap`
     uint64_t args[8]  # the last two are always 0: see `argument`
     uint64_t aux[3]
     int64_t ret

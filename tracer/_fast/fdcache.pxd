@@ -57,7 +57,7 @@ cdef class FdCache:
     cdef TextPool *texts  # of all that are kept in here or go into calls
     cdef IntMap processes
     cdef Process *recent  # the one that was asked for last, or NULL
-    cdef uint64_t drops  # of processes: pointers to one are good until the next
+    cdef uint64_t drops  # of processes, and 1: pointers to one are good until the next
     cdef uint64_t table_bytes
     cdef readonly uint64_t untracked
     cdef readonly uint64_t forgotten

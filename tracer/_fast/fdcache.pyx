@@ -28,6 +28,7 @@ cdef class FdCache:
     """
 
     def __cinit__(self):
+        self.drops = 1
         self.texts = <TextPool *> calloc(1, sizeof(TextPool))
         if self.texts == NULL or init_map(&self.processes, 256) < 0:
             raise MemoryError

@@ -25,7 +25,7 @@ cdef struct Thread:
     bint pending
     Text *comm  # NULL: unknown
     Process *process  # its own, while `drops` is what the cache has
-    uint64_t drops
+    uint64_t drops  # 0: its process was not asked for yet
     Call call
 
 
