@@ -69,3 +69,19 @@ def test_processes(beyond: int, forgotten: int) -> None:
     rows, counted = rows_and_forgotten(records)
     assert rows == [("", "/file"), ("", None if beyond else "/file")]
     assert counted == NONE_FORGOTTEN | {"forgotten_processes": forgotten}
+
+
+def test_each_name_that_a_copied_table_has_no_room_for_is_counted() -> None:
+    """Copies of a large table, until there is room for no more."""
+    engine = Engine(RULES, NAMES, syscalls.FAMILIES)
+    cache = engine.pairer.fd_cache
+    chunks = range(0, 1 << 20, 64)  # a chunk of the table each: what is made room for at once
+    numbers = [first + n for first in chunks for n in range(2)]
+    names = [wire.Name(fd=fd, name=wire.NameText(b"/file"), **head(FIRST, FIRST, 1)) for fd in numbers]
+    engine.feed(b"".join(map(wire.encode, names)))
+    children = range(FIRST + 1, FIRST + 12)
+    for child in children:
+        engine.feed(wire.encode(wire.Fork(child_tgid=child, child_tid=child, **head(FIRST, FIRST, 2))))
+    missing = sum(cache.name(child, fd) is None for child in children for fd in numbers)
+    assert 0 < missing < len(children) * len(numbers)
+    assert engine.counters()["untracked_fds"] == missing

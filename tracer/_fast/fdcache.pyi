@@ -12,7 +12,7 @@ class FdCache:
     """
 
     untracked: int
-    """How often a number was not tracked for want of room."""
+    """Names that were not kept for want of room, each time that one was to be."""
     forgotten: int
     """Processes that were dropped because there were too many."""
 

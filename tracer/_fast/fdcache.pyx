@@ -24,7 +24,7 @@ cdef class FdCache:
 
     The tables are changed by a `Pairer`; from Python they can be filled and looked up, for tests and benchmarks. All
     memory is bounded: beyond 32768 processes the longest unused quarter is dropped (counted in `forgotten`), beyond 192
-    MiB of tables, or 256 MiB of names, numbers are no longer tracked (counted in `untracked`).
+    MiB of tables, or 256 MiB of names, numbers are no longer tracked (`untracked` counts names that were not kept).
     """
 
     def __cinit__(self):
@@ -169,7 +169,10 @@ cdef class FdCache:
             return NULL
         copy.refs = 1
         for chunk in range(table.chunk_count):
-            if table.chunks[chunk] == NULL or self.reserve(copy, chunk * CHUNK_ENTRIES) < 0:
+            if table.chunks[chunk] == NULL:
+                continue
+            if self.reserve(copy, chunk * CHUNK_ENTRIES) < 0:
+                self.untracked += names_in(table.chunks[chunk])
                 continue
             memcpy(copy.chunks[chunk], table.chunks[chunk], CHUNK_ENTRIES * sizeof(Entry))
             for i in range(CHUNK_ENTRIES):
@@ -210,7 +213,6 @@ cdef class FdCache:
             if table.chunks[chunk] != NULL:
                 self.table_bytes += CHUNK_ENTRIES * sizeof(Entry)
                 return 0
-        self.untracked += 1
         return -1
 
     cdef int reserve_chunks(self, Table *table, uint32_t chunk) noexcept nogil:
@@ -249,8 +251,12 @@ cdef class FdCache:
                   uint64_t now_ns) noexcept nogil:
         """The same with a name that may be another number's: kept already, it costs no more."""
         cdef Entry *found
-        if fd < 0 or fd >= MAX_FD or name == NULL or self.reserve(process.table, fd) < 0:
+        if fd < 0 or fd >= MAX_FD or name == NULL:
             self.forget(process, fd)
+            drop(name)
+            return
+        if self.reserve(process.table, fd) < 0:
+            self.untracked += 1
             drop(name)
             return
         found = &process.table.chunks[fd // CHUNK_ENTRIES][fd % CHUNK_ENTRIES]
@@ -296,3 +302,11 @@ cdef class FdCache:
             else:
                 self.forget_older(process, fd, enter_ns)
             fd += 1
+
+
+cdef uint32_t names_in(const Entry *entries) noexcept nogil:
+    """How many numbers of a chunk have a name."""
+    cdef uint32_t i, found = 0
+    for i in range(<uint32_t> CHUNK_ENTRIES):
+        found += entries[i].name != NULL
+    return found
