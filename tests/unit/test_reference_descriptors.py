@@ -81,6 +81,18 @@ def test_clone_files_shares_until_somebody_leaves(scene: Scene, end: str) -> Non
     assert scene.file(3) == (None if end == "exec" else "/one")
 
 
+@pytest.mark.parametrize(("call", "args"), [("unshare", (CLONE_FILES,)), ("close_range", (3, 3, 2))])
+def test_exec_leaves_a_table_that_is_still_shared_because_a_call_failed(
+    scene: Scene, call: str, args: tuple[int, ...]
+) -> None:
+    child = {"pid": 200, "tid": 200}
+    scene.open(b"/one", 3, O_CLOEXEC)
+    scene.fork(200, flags=CLONE_FILES)
+    scene.call(call, *args, ret=-12)
+    scene.exec()
+    assert (scene.file(3), scene.file(3, **child)) == (None, "/one")
+
+
 def test_an_unknown_creator_shares_nothing(scene: Scene) -> None:
     scene.fork(200, flags=CLONE_FILES)
     scene.open(b"/one", 3)

@@ -155,8 +155,8 @@ cdef void apply_ioctl(FdCache cache, const Call *call, Process *process) noexcep
 
 
 cdef void apply_close_range(FdCache cache, const Call *call, Process *process) noexcept nogil:
-    if call.args[2] & CLOSE_RANGE_UNSHARE:
-        cache.unshare_table(process)
+    if call.args[2] & CLOSE_RANGE_UNSHARE and not cache.unshare_table(process):
+        return
     cache.close_range(process, <uint32_t> call.args[0], <uint32_t> call.args[1],
                       (call.args[2] & CLOSE_RANGE_CLOEXEC) != 0, call.enter_ns)
 

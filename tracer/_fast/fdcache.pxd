@@ -67,7 +67,7 @@ cdef class FdCache:
     cdef void drop_process(self, uint32_t tgid) noexcept nogil
     cdef void fork_process(self, const event_header *header, const fork_body *body) noexcept nogil
     cdef void exec_process(self, Process *process, bint unsure) noexcept nogil
-    cdef void unshare_table(self, Process *process) noexcept nogil
+    cdef bint unshare_table(self, Process *process) noexcept nogil
     cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                    uint64_t now_ns) noexcept nogil
     cdef void put(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,

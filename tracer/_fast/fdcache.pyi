@@ -14,7 +14,7 @@ class FdCache:
     untracked: int
     """Names that were not kept for want of room, each time that one was to be."""
     forgotten: int
-    """Processes that were dropped because there were too many."""
+    """Processes that were dropped because there were too many, or no memory for a table of their own."""
 
     def __new__(cls) -> Self: ...
     def bind_name(self, tgid: int, fd: int, name: bytes) -> None:

@@ -150,7 +150,8 @@ cdef class FdCache:
         """The process has a table of its own from now on, without what exec closed; nothing in it if that is unsure."""
         cdef uint32_t chunk, i
         cdef Entry *entries
-        self.unshare_table(process)
+        if not self.unshare_table(process):
+            return
         process.brk_known = False
         for chunk in range(process.table.chunk_count):
             entries = process.table.chunks[chunk]
@@ -194,14 +195,20 @@ cdef class FdCache:
         free(table.chunks)
         free(table)
 
-    cdef void unshare_table(self, Process *process) noexcept nogil:
+    cdef bint unshare_table(self, Process *process) noexcept nogil:
+        """Give the process a table of its own. If there is no memory for one it is forgotten, and False is returned:
+        neither may have names that the other's calls make."""
         cdef Table *copy
         if process.table.refs == 1:
-            return
+            return True
         copy = self.copy_table(process.table)
-        if copy != NULL:
-            self.release_table(process.table)
-            process.table = copy
+        if copy == NULL:
+            self.drop_process(process.tgid)
+            self.forgotten += 1
+            return False
+        self.release_table(process.table)
+        process.table = copy
+        return True
 
     cdef int reserve(self, Table *table, int64_t fd) noexcept nogil:
         """Make room for a number; -1 if that would be too much."""
