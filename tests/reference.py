@@ -127,7 +127,7 @@ class Reference:
         self.counters = dict.fromkeys(
             ("enter_without_exit", "exit_without_enter", "refused_calls", "mismatched", "malformed"), 0
         )
-        self.counters |= {"forgotten_threads": 0, "forgotten_processes": 0}
+        self.counters |= {"unfinished_calls": 0, "forgotten_threads": 0, "forgotten_processes": 0}
         self.threads: dict[int, Thread] = {}
         self.processes: dict[int, Process] = {}
         self.effects = effect_methods(self)
@@ -159,8 +159,15 @@ class Reference:
         found.last_used_ns = record.time_ns
         return found
 
+    def drop_thread(self, tid: int) -> None:
+        """The thread is no more: a call that it is in never returns."""
+        thread = self.threads.pop(tid, None)
+        call = thread.pending if thread else None
+        if call and call.rule.flags & wire.RULE_WANTED and not self.failed_only:
+            self.counters["unfinished_calls"] += 1
+
     def new_thread(self, tid: int, thread: Thread) -> Thread:
-        self.threads.pop(tid, None)
+        self.drop_thread(tid)
         if len(self.threads) >= MOST_THREADS:
             self.counters["forgotten_threads"] += forget_quarter(self.threads)
         self.threads[tid] = thread
@@ -241,11 +248,12 @@ class Reference:
             child.table = creator.table
 
     def on_exec(self, record: wire.Exec) -> None:
-        self.thread(record)
-        moved = self.threads.get(record.old_tid)
-        if moved and moved.tgid == record.tgid:
-            del self.threads[record.old_tid]
-            self.threads[record.tid] = moved
+        if record.old_tid != record.tid:
+            caller = self.threads.get(record.old_tid)
+            self.drop_thread(record.tid)
+            if caller and caller.tgid == record.tgid:
+                del self.threads[record.old_tid]
+                self.threads[record.tid] = caller
         self.thread(record).comm = record.comm
         process = self.process(record.tgid, record.time_ns)
         stays = {fd: entry for fd, entry in process.table.items() if entry.cloexec is False}
@@ -253,7 +261,7 @@ class Reference:
         process.brk = None
 
     def on_task_exit(self, record: wire.TaskExit) -> None:
-        self.threads.pop(record.tid, None)
+        self.drop_thread(record.tid)
         if record.group_dead:
             self.processes.pop(record.tgid, None)
 

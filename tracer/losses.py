@@ -25,8 +25,8 @@ Counters = Mapping[Key, int | None]
 NAMES_ONLY = frozenset({"path_truncated", "path_unreadable", "untracked_fds", "forgotten_processes"})
 """Causes that cost a name, or its end, and no call. A thread that is forgotten may have been in a call."""
 
-NOT_LOST = frozenset({"refused_calls"})
-"""What is counted beside the losses: calls that seccomp refused have no row."""
+NOT_LOST = frozenset({"refused_calls", "unfinished_calls"})
+"""What is counted beside the losses: calls that seccomp refused, or whose thread died in them, have no row."""
 
 UNDRAINED = "undrained_bytes"
 

@@ -193,7 +193,7 @@ def counted(programs: Path) -> Iterator[Counted]:
 
 def records_of(rows: int, losses: dict[str, int | None]) -> int:
     """Records the kernel side made or tried to make of calls that are two each and of which no name is sent."""
-    halves = sum(losses[cause] for cause in ("enter_without_exit", "exit_without_enter"))
+    halves = sum(losses[cause] for cause in ("enter_without_exit", "exit_without_enter", "unfinished_calls"))
     return 2 * rows + losses["ring_full"] + halves + 2 * losses["mismatched"]
 
 

@@ -29,7 +29,7 @@ LEAVING_OUT = """
 SELECT count(*) AS calls FROM calls WHERE NOT EXISTS (
     SELECT 1 FROM losses
     WHERE coalesce(from_ns, time_ns) <= time_ns + coalesce(latency_ns, 0) AND coalesce(to_ns, time_ns) >= time_ns
-    AND cause <> 'refused_calls'
+    AND cause NOT IN ('refused_calls', 'unfinished_calls')
 )
 """
 """Calls in no window in which something was lost: the example of docs/schema.md."""

@@ -188,33 +188,6 @@ def test_a_call_that_never_returns_is_a_row_at_once(scene: Scene, name: str) -> 
     assert scene.reference.counters["enter_without_exit"] == 0
 
 
-@pytest.mark.parametrize("group_dead", [False, True])
-def test_a_killed_threads_enter_is_not_paired_with_the_next_owner_of_its_tid(scene: Scene, group_dead: bool) -> None:
-    scene.call("getpid")
-    scene.feed(Comm(comm=b"old", **scene.head()))
-    scene.enter("read", 3, 0, 1)
-    scene.feed(TaskExit(group_dead=group_dead, **scene.head()))
-    assert scene.exit("read", 1) is None
-    row = scene.call("getpid")
-    assert (row["gap_ns"], row["comm"]) == (None, "")
-    assert not any(scene.reference.counters.values())
-
-
-def test_a_tid_seen_in_another_process_starts_afresh(scene: Scene) -> None:
-    scene.call("getpid")
-    scene.feed(Comm(comm=b"old", **scene.head()))
-    scene.enter("read", 3, 0, 1)
-    row = scene.call("getpid", pid=200)
-    assert (row["pid"], row["gap_ns"], row["comm"]) == (200, None, "")
-    assert not any(scene.reference.counters.values())
-
-
-def test_an_exit_is_not_paired_with_the_enter_of_another_process(scene: Scene) -> None:
-    scene.enter("read", 3, 0, 1)
-    assert scene.exit("read", 1, pid=200) is None
-    assert not any(scene.reference.counters.values())
-
-
 # ---- errors and values ----
 
 

@@ -119,7 +119,7 @@ def test_a_fork_ends_whoever_had_the_childs_numbers(scene: Scene) -> None:
     assert scene.exit("read", 1, pid=200, tid=200) is None
     row = scene.call("fsync", 3, pid=200, tid=200)
     assert (row["file"], row["gap_ns"]) == (None, None)
-    assert not any(scene.reference.counters.values())
+    assert {cause for cause, count in scene.reference.counters.items() if count} == {"unfinished_calls"}
 
 
 # ---- opening ----
@@ -404,14 +404,6 @@ def test_execve_of_a_worker_is_one_row_under_its_own_tid(scene: Scene) -> None:
     assert (after["tid"], after["comm"], after["gap_ns"]) == (PID, "new", 10)
     assert scene.call("getpid", tid=WORKER)["comm"] == ""
     assert not any(scene.reference.counters.values())
-
-
-def test_exec_by_an_unknown_thread_moves_nothing(scene: Scene) -> None:
-    scene.enter("read", 3, 0, 1)
-    scene.call("getpid", tid=WORKER, pid=200)
-    scene.exec(old_tid=WORKER)
-    assert scene.exit("read", 1)
-    assert scene.call("getpid", tid=WORKER, pid=200)["gap_ns"] is not None
 
 
 def test_fexecve_is_named_before_its_descriptor_goes(scene: Scene) -> None:

@@ -1,6 +1,6 @@
 """Two processes share a table until one of them ends that, for which there is no memory; what both know then, as JSON.
 
-    LD_PRELOAD=refused_calloc.so python unsharing.py exec|unshare|close_range
+To be run with `refused_calloc.c` preloaded; its argument says how the sharing ends.
 """
 
 from __future__ import annotations

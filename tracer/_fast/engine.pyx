@@ -123,6 +123,7 @@ cdef class Engine:
             "enter_without_exit": self.pairer.enter_without_exit,
             "exit_without_enter": self.pairer.exit_without_enter,
             "refused_calls": self.pairer.refused,
+            "unfinished_calls": self.pairer.unfinished,
             "mismatched": self.pairer.mismatched,
             "malformed": self.pairer.malformed,
             "untracked_fds": self.pairer.fd_cache.untracked,

@@ -40,6 +40,7 @@ cdef class Pairer:
     cdef readonly uint64_t enter_without_exit
     cdef readonly uint64_t exit_without_enter
     cdef readonly uint64_t refused
+    cdef readonly uint64_t unfinished
     cdef readonly uint64_t mismatched
     cdef readonly uint64_t malformed
     cdef readonly uint64_t forgotten
@@ -58,9 +59,10 @@ cdef class Pairer:
     cdef Thread *new_thread(self, uint32_t tid, uint32_t tgid, uint64_t now_ns) noexcept nogil
     cdef Thread *get_thread(self, const event_header *header) noexcept nogil
     cdef Process *process_of(self, Thread *thread, const event_header *header) noexcept nogil
+    cdef Thread *take_thread(self, uint32_t tid) noexcept nogil
     cdef void drop_thread(self, uint32_t tid) noexcept nogil
     cdef void trim(self) noexcept nogil
-    cdef void move_state(self, Thread *caller, Thread *leader) noexcept nogil
+    cdef void replace_leader(self, const event_header *header, uint32_t caller_tid) noexcept nogil
 
     cdef inline Call *step(self, const char *record) noexcept nogil:
         """Handle one record, whose `size` bytes are there. The call that it finished, or NULL: to be given to

@@ -29,6 +29,8 @@ class Pairer:
     """Exits of threads that had entered before, but not this call."""
     refused: int
     """Those of them that seccomp may have let nobody enter: no loss."""
+    unfinished: int
+    """Calls that never return, since their thread is gone: no loss, and no row."""
     mismatched: int
     """Exits of another syscall than was entered."""
     malformed: int

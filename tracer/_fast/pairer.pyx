@@ -17,7 +17,7 @@ from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
 from tracer._fast.names cimport Names, may_be_named_late
 from tracer._fast.records cimport Parts, record_bytes, take_apart
-from tracer._fast.text cimport Text, TextPool, drop, new_text, replace, share
+from tracer._fast.text cimport TextPool, drop, new_text, replace, share
 
 
 cdef extern from "string.h" nogil:
@@ -197,15 +197,13 @@ cdef class Pairer:
             set_comm(self.fd_cache.texts, thread, body.comm)
 
     cdef void on_exec(self, const event_header *header, const exec_body *body) noexcept nogil:
-        cdef Thread *thread = self.get_thread(header)
-        cdef Thread *caller
+        cdef Thread *thread
         cdef Process *process
+        if body.old_tid != header.tid:
+            self.replace_leader(header, body.old_tid)
+        thread = self.get_thread(header)
         if thread == NULL:
             return
-        if body.old_tid != header.tid:
-            caller = <Thread *> find(&self.threads, body.old_tid)
-            if caller != NULL and caller.tgid == header.tgid:
-                self.move_state(caller, thread)
         set_comm(self.fd_cache.texts, thread, body.comm)
         process = self.fd_cache.get_process(header.tgid, header.time_ns)
         if process != NULL:
@@ -262,11 +260,18 @@ cdef class Pairer:
             thread.process.last_used_ns = header.time_ns
         return thread.process
 
+    cdef Thread *take_thread(self, uint32_t tid) noexcept nogil:
+        self.recent = NULL
+        return <Thread *> take(&self.threads, tid)
+
     cdef void drop_thread(self, uint32_t tid) noexcept nogil:
-        cdef Thread *thread = <Thread *> take(&self.threads, tid)
-        if thread != NULL:
-            self.recent = NULL
-            free_thread(thread)
+        """The thread is no more: a call that it is in never returns."""
+        cdef Thread *thread = self.take_thread(tid)
+        if thread == NULL:
+            return
+        if thread.pending and not self.failed_only and self.rules[thread.call.number].flags & TRACER_RULE_WANTED:
+            self.unfinished += 1
+        free_thread(thread)
 
     cdef void trim(self) noexcept nogil:
         """Drop the quarter of the threads that has not been heard of for the longest time."""
@@ -276,24 +281,21 @@ cdef class Pairer:
         while slot <= self.threads.mask:
             thread = <Thread *> self.threads.values[slot]
             if thread != NULL and thread.last_used_ns <= age:
-                self.drop_thread(thread.tid)  # another one may move into this slot
+                free_thread(self.take_thread(thread.tid))  # another one may move into this slot
                 self.forgotten += 1
             else:
                 slot += 1
 
-    cdef void move_state(self, Thread *caller, Thread *leader) noexcept nogil:
-        """What the thread that called execve had belongs to the leader from now on, whose tid it takes over."""
-        cdef Text *comm = leader.comm
-        clear_call(&leader.call)
-        leader.call = caller.call
-        leader.pending = caller.pending
-        leader.entered = caller.entered
-        leader.has_end = caller.has_end
-        leader.last_end_ns = caller.last_end_ns
-        leader.comm = caller.comm
-        caller.comm = comm
-        memset(&caller.call, 0, sizeof(Call))
-        self.drop_thread(caller.tid)
+    cdef void replace_leader(self, const event_header *header, uint32_t caller_tid) noexcept nogil:
+        """The leader is no more; the thread that called execve takes over its tid, with all that it had."""
+        cdef Thread *caller = <Thread *> find(&self.threads, caller_tid)
+        self.drop_thread(header.tid)
+        if caller == NULL or caller.tgid != header.tgid:
+            return
+        self.take_thread(caller_tid)
+        caller.tid = header.tid
+        if insert(&self.threads, caller.tid, caller) < 0:
+            free_thread(caller)
 
     # ---- calls ----
 
