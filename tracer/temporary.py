@@ -21,13 +21,19 @@ NAME_BYTES = 200
 SUFFIX_BYTES = 20
 """A suffix longer than this is a part of the name."""
 
+NUMBER_DIGITS = 10
+"""The most that the number of a part has."""
+
+NUMBER = re.compile(rf"-(?:ring-)?\d{{4,{NUMBER_DIGITS}}}\Z")
+"""How a part, or a slice of a flight recorder, is told apart: behind the stem of the name that was given."""
+
 CHARACTER_BYTES = 4
 """Of the longest UTF-8 character."""
 
 
 def temporary_name(name: str) -> str:
-    """Under which a file of that name is written: a dot, the name (of one that is long the start, and its suffix),
-    something unguessable.
+    """Under which a file of that name is written: a dot, the name (of one that is long the start, a part's number, and
+    the suffix), something unguessable.
     """
     return f".{_start(name)}.{secrets.token_hex(8)}{MAIN}"
 
@@ -71,12 +77,7 @@ def leftover(path: Path) -> Leftover | None:
 
 def leftovers_of(path: Path) -> list[Leftover]:
     """What was left of the recordings that wished for this name, in parts or slices or not, oldest first."""
-    part = re.compile(re.escape(path.stem) + r"-(?:ring-)?\d{4,}" + re.escape(path.suffix), re.DOTALL)
-    found = (
-        candidate
-        for candidate in leftovers_in(path.parent)
-        if candidate.wished.name == _start(path.name) or part.fullmatch(candidate.wished.name)
-    )
+    found = (candidate for candidate in leftovers_in(path.parent) if _is_of(candidate.wished.name, path))
     return sorted(found, key=_modified)
 
 
@@ -120,20 +121,33 @@ def _modified(candidate: Leftover) -> float:
         return 0.0
 
 
+def _is_of(wished: str, path: Path) -> bool:
+    """Whether a leftover's name is that of this recording, or of a part or slice of it, shortened or not."""
+    numbers = (_number(Path(wished).stem), _number(wished))  # the last thing where a long suffix was cut off
+    names = (path.name, *(f"{path.stem}{number}{path.suffix}" for number in numbers if number))
+    return any(wished == _start(name) for name in names)
+
+
+def _number(stem: str) -> str:
+    found = NUMBER.search(stem)
+    return found[0] if found else ""
+
+
 def _start(name: str) -> str:
-    """The name, or of a long one its beginning, up to the end of a character, and its suffix.
+    """The name, or of a long one its beginning, up to the end of a character, a part's number, and its suffix.
 
     Bytes that are no UTF-8 stay as they are.
     """
     whole = os.fsencode(name)
     if len(whole) <= NAME_BYTES:
         return name
+    end = os.fsencode(_number(Path(name).stem))
     suffix = os.fsencode(Path(name).suffix)
-    if len(suffix) > SUFFIX_BYTES:
-        suffix = b""
-    room = NAME_BYTES - len(suffix)
-    ends = (end for end in range(room, room - CHARACTER_BYTES, -1) if not _is_inside(whole[end]))
-    return os.fsdecode(whole[: next(ends, room)] + suffix)
+    if len(suffix) <= SUFFIX_BYTES:
+        end += suffix
+    room = NAME_BYTES - len(end)
+    cuts = (cut for cut in range(room, room - CHARACTER_BYTES, -1) if not _is_inside(whole[cut]))
+    return os.fsdecode(whole[: next(cuts, room)] + end)
 
 
 def _is_inside(byte: int) -> bool:

@@ -101,15 +101,18 @@ def test_never_overwrites(tmp_path):
         FlightRecorder(tmp_path / "x.parquet", 60)
 
 
-def test_after_a_crash_the_slices_are_recovered(tmp_path, clock):
-    ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=True)
+@pytest.mark.parametrize("stem", ["x", "x" * 230])
+def test_after_a_crash_the_slices_are_recovered(tmp_path, clock, stem):
+    """Each under a name of its own, also where that has to be shortened."""
+    path = tmp_path / f"{stem}.parquet"
+    ring = FlightRecorder(path, 60, durable=True)
     for second in range(1000, 1030):
         clock.s = second
         ring.write(batch_at(second), told)
     ring.sync(told)
     assert ring.abort(keep=True) is not None
-    assert sum(recover(left).rows for left in find(tmp_path / "x.parquet")) == 60
-    assert all(name.startswith("x-ring-") for name in names(tmp_path))
+    assert sum(recover(left).rows for left in find(path)) == 60
+    assert names(tmp_path) == [f"{stem[:182]}-ring-{number:04}.parquet" for number in (1, 2, 3)]
 
 
 def test_abort_leaves_nothing(tmp_path):

@@ -254,6 +254,27 @@ class TestNumbered:
         (left,) = find(tmp_path / "x.parquet")
         assert recover(left).output == tmp_path / "x-0002.parquet"
 
+    @pytest.mark.parametrize("suffix", [".parquet", "." + "s" * 30, ""])
+    def test_of_a_name_that_has_to_be_shortened_the_number_stays(self, suffix, tmp_path):
+        path = tmp_path / ("x" * (244 - len(suffix)) + suffix)
+        (tmp_path / f".{'x' * 200}.0123456789abcdef.tmp").touch()  # of another name
+        parts = Parts(Numbered(path), Rotation(rows=20), durable=True)
+        for first in (0, 20):
+            parts.write(batch_of(first, 20 - first // 2), told)
+        parts.sync(told)
+        parts.abort(keep=True)
+        (left,) = [left for left in find(path) if os.path.getsize(left.main)]
+        kept = suffix if len(suffix) < 20 else ""
+        assert recover(left).output.name == "x" * (195 - len(kept)) + "-0002" + kept
+
+    @pytest.mark.parametrize("ring_s", [None, 60.0])
+    def test_a_name_without_room_for_a_number_is_refused_at_the_start(self, ring_s, tmp_path):
+        rotation = Rotation() if ring_s else Rotation(rows=1)
+        with pytest.raises(OutputError, match=r"too long for a recording in parts") as caught:
+            open_recorder(tmp_path / ("x" * 240 + ".parquet"), rotation=rotation, ring_s=ring_s)
+        assert caught.value.hint == "shorten it by 4 bytes"
+        assert files_in(tmp_path) == []
+
     def test_parts_of_another_recording_are_refused(self, tmp_path):
         (tmp_path / "x-0007.parquet").write_text("precious")
         with pytest.raises(OutputError, match=r"x-0007\.parquet exists"):

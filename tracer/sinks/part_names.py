@@ -12,8 +12,12 @@ from urllib.parse import quote
 
 from tracer.errors import OutputError
 from tracer.sinks.output_file import invoking_user, open_error, undo_umask
+from tracer.temporary import NUMBER_DIGITS
 
 OURS_ONLY = 0o700
+
+NAME_MAX = 255
+"""Bytes of a file's name (include/uapi/linux/limits.h)."""
 
 FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a folder in a dataset is opened: never through a link."""
@@ -43,8 +47,9 @@ class Numbered:
         return str(self._name("*"))
 
     def check(self, *, force: bool) -> None:
-        """Raises OutputError if there are parts of that name."""
+        """Raises OutputError if there are parts of that name, or it leaves them no room for a number."""
         self._force = force
+        self._check_room()
         there = self._there()
         if there and not force:
             raise OutputError(
@@ -52,6 +57,14 @@ class Numbered:
             )
         if not self._wished.parent.is_dir():
             raise open_error(self._wished, FileNotFoundError(2, os.strerror(2)))
+
+    def _check_room(self) -> None:
+        over = len(os.fsencode(self._name("9" * NUMBER_DIGITS).name)) - NAME_MAX
+        if over > 0:
+            raise OutputError(
+                f"{self._wished.name} is too long for a recording in parts, which have a number in their names",
+                hint=f"shorten it by {over} bytes",
+            )
 
     def path(self, number: int, day: str, footer: Mapping[str, str]) -> Path:
         """A part's name."""
