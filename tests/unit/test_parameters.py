@@ -1,9 +1,12 @@
-"""Sizes and times on the command line."""
+"""Sizes, times and outputs on the command line."""
+
+import subprocess
+import sys
 
 import click
 import pytest
 
-from tracer.cli.parameters import Duration, Size
+from tracer.cli.parameters import Duration, OutputPath, Size
 
 
 @pytest.mark.parametrize(
@@ -60,3 +63,34 @@ def test_duration_that_is_none(text):
 
 def test_default_that_is_a_number_already():
     assert Size().convert(64 << 20, None, None) == 64 << 20
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["record", "-o", "-", "--", "true"],
+        ["record", "--ring", "60s", "-o", "-", "--", "true"],
+        ["record", "--rotate-rows", "5", "-o-", "--", "true"],
+        ["record", "--raw", "-", "--", "true"],
+        ["replay", "a.raw", "-o", "-"],
+        ["compact", "a", "--output=-"],
+        ["recover", "a", "-o", "-"],
+    ],
+)
+def test_standard_output_is_refused(arguments, tmp_path):
+    code = "from tracer.cli import main; main()"
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "tracer-cli: error: standard output can't be written to: a file is there when it is complete, and not before\n"
+        "  hint: give the name of a file; ./- is one called -\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["./-", "-/", "a-", "-x", "/a/-"])
+def test_output_with_a_dash_in_its_name(text):
+    assert OutputPath().convert(text, None, None) == text

@@ -1,10 +1,13 @@
-"""Values on the command line that have a unit."""
+"""Values on the command line that are more than a text or a number."""
 
 from __future__ import annotations
 
+import os
 import re
 
 import click
+
+from tracer.errors import UsageError
 
 SIZE_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 TIME_UNITS_S = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -42,3 +45,18 @@ class Duration(click.ParamType[float]):
         if not 0 < seconds <= LONGEST_S:
             self.fail(f"{value!r} is no time above 0 that could be waited for; 1.5s and 200ms are", param, ctx)
         return seconds
+
+
+class OutputPath(click.Path):
+    """Where to write: a file, or a folder. Not `-`: what is written gets its name when it is complete."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """The path, as `click.Path` gives it. Raises UsageError."""
+        if os.fspath(value) == "-":
+            raise UsageError(
+                "standard output can't be written to: a file is there when it is complete, and not before",
+                hint="give the name of a file; ./- is one called -",
+            )
+        return super().convert(value, param, ctx)

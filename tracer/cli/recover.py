@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from tracer.cli.parameters import OutputPath
 from tracer.cli.render import count, printable, write_out
 from tracer.errors import TracerError, UsageError
 from tracer.repair.recover import Recovered, find
@@ -17,7 +18,7 @@ from tracer.repair.recover import recover as recover_one
 @click.command("recover", short_help="Complete a recording that a crash has left.")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The recording to write. [the name it was to get]"
+    "-o", "--output", type=OutputPath(path_type=Path), help="The recording to write. [the name it was to get]"
 )
 @click.option("--force", is_flag=True, help="Overwrite the recording if it exists.")
 @click.option("--keep-temporary", is_flag=True, help="Leave the temporary files when the recording is complete.")
