@@ -19,11 +19,12 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tracer import losses
 from tracer.errors import DamagedFileError, MachineError, TracerError, UsageError
-from tracer.schema import COLUMNS, SCHEMA, VERSION
+from tracer.schema import COLUMNS, NEVER_NEGATIVE, SCHEMA, VERSION
 from tracer.temporary import is_in_use, leftovers_of
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class Part(NamedTuple):
     """Relative to the recording's folder; empty if the recording is the file itself."""
     rows: int
     metadata: dict[str, str]
+    may_miss: frozenset[str]
+    """Columns that the file lets miss in a row, though none may."""
 
 
 class Recording:
@@ -161,6 +164,23 @@ class Recording:
         columns = _loss_columns(self._parts)
         return pa.table([pa.array(columns[f.name], f.type) for f in LOSSES_SCHEMA], schema=LOSSES_SCHEMA)
 
+    @property
+    def flaws(self) -> dict[str, str]:
+        """What no row may be like, as conditions in SQL, and how an error says it.
+
+        A report looks for it on its way, and raises what `flawed` gives; `arrow` and `batches` look by themselves.
+        """
+        may_miss = [name for name in SCHEMA.names if any(name in part.may_miss for part in self._parts)]
+        negative = {f"{name} < 0": _is_negative(name) for name in NEVER_NEGATIVE}
+        return negative | {f"{name} IS NULL": _is_missing(name) for name in may_miss}
+
+    def flawed(self) -> DamagedFileError:
+        """The error for a recording of which some rows have flaws."""
+        said = ", ".join(f"count(*) FILTER ({condition})" for condition in self.flaws)
+        counts = self.sql(f"SELECT {said} FROM {VIEW}").columns
+        what = (text for text, found in zip(self.flaws.values(), counts, strict=True) if found[0].as_py())
+        return DamagedFileError(f"can't read {self.path}: {next(what)}")
+
     @cached_property
     def table(self) -> ir.Table:
         """The rows as an Ibis table, run by DuckDB."""
@@ -198,7 +218,7 @@ class Recording:
             try:
                 with os.fdopen(_open_part(self._root, part.name), "rb") as file, pq.ParquetFile(file) as opened:
                     for batch in opened.iter_batches(rows, columns=SCHEMA.names):
-                        table = pa.Table.from_batches([batch]).select(SCHEMA.names).cast(SCHEMA)
+                        table = _sound(pa.Table.from_batches([batch]))
                         yield from table.replace_schema_metadata(None).combine_chunks().to_batches()
             except DAMAGE as error:
                 raise DamagedFileError(f"can't read {self.path / part.name}: {_first_line(error)}") from error
@@ -210,7 +230,7 @@ class Recording:
     def _read(self, part: Part) -> pa.Table:
         try:
             with os.fdopen(_open_part(self._root, part.name), "rb") as file:
-                table = pq.ParquetFile(file).read(columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+                table = _sound(pq.ParquetFile(file).read(columns=SCHEMA.names))
         except DAMAGE as error:
             raise DamagedFileError(f"can't read {self.path / part.name}: {_first_line(error)}") from error
         if self._partitioned:
@@ -326,7 +346,7 @@ def _read_part(root: int, name: str, path: Path) -> Part:
     except DAMAGE as error:
         reason = getattr(error, "strerror", None) or "not a Parquet file, or one that was cut off"
         raise _damaged(path, name, reason) from error
-    return Part(name, footer.num_rows, metadata)
+    return Part(name, footer.num_rows, metadata, _may_miss(footer.schema))
 
 
 def _own_keys(metadata: dict[bytes, bytes]) -> dict[str, str]:
@@ -351,6 +371,31 @@ def _check_columns(schema: pa.Schema, path: Path, name: str) -> None:
         found, wanted = _plain(schema.field(column.name).type), _plain(column.type)
         if found != wanted:
             raise _damaged(path, name, f"its column {column.name} is {found}, not {wanted}")
+
+
+def _may_miss(found: pq.ParquetSchema) -> frozenset[str]:
+    """Columns that must be there in each row, and need not by what the file says of itself: as other tools write."""
+    optional = {found.column(index).path for index in range(len(found)) if found.column(index).max_definition_level}
+    return frozenset(column.name for column in COLUMNS if not column.nullable and column.name in optional)
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    """The columns of the schema, in its types, of rows without flaws. Raises one of DAMAGE."""
+    for column in COLUMNS:
+        if not column.nullable and table.column(column.name).null_count:
+            raise ValueError(_is_missing(column.name))
+    for name in NEVER_NEGATIVE:
+        if (pc.min(table.column(name)).as_py() or 0) < 0:
+            raise ValueError(_is_negative(name))
+    return table.select(SCHEMA.names).cast(SCHEMA)
+
+
+def _is_missing(name: str) -> str:
+    return f"{name} is missing in some rows"
+
+
+def _is_negative(name: str) -> str:
+    return f"{name} is negative in some rows"
 
 
 def _plain(type_: pa.DataType) -> pa.DataType:

@@ -61,3 +61,6 @@ COLUMNS: tuple[Column, ...] = (
 
 SCHEMA = pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in COLUMNS])
 """The Arrow schema of every batch and every recording."""
+
+NEVER_NEGATIVE = ("latency_ns", "bytes")
+"""Columns that reports sum up."""

@@ -45,7 +45,8 @@ QUERY = """
 WITH counted AS (
     SELECT {keys}, grouping({first}) = 1 AS is_totals, count(*) AS calls, count(*) FILTER (is_error) AS errors,
         coalesce(sum(latency_ns), 0) AS total_ns, sum(latency_ns) / nullif(count(latency_ns), 0) AS mean_ns,
-        quantile_disc(latency_ns, [0.5, 0.99]) AS quantiles, sum(bytes) AS bytes
+        quantile_disc(latency_ns, [0.5, 0.99]) AS quantiles, sum(bytes) AS bytes,
+        count(*) FILTER ({flaws}) AS flawed
     FROM calls GROUP BY GROUPING SETS (({keys}), ())
 ), numbers AS (
     SELECT * EXCLUDE (quantiles), quantiles[1] AS p50_ns, quantiles[2] AS p99_ns, count(*) OVER () - 1 AS groups
@@ -95,7 +96,7 @@ def summary(recording: Recording, by: str = "syscall", sort: str = "total", limi
     """Count a recording's calls by one of `GROUPS`, sorted by one of `ORDERS`, at most `limit` rows.
 
     A process is a pid and a comm, a thread a pid, a tid and a comm: one that changed its name has a row for each.
-    Raises UsageError for an unknown group, order or limit.
+    Raises UsageError for an unknown group, order or limit, DamagedFileError for a recording with rows that can't be.
     """
     _check(by, GROUPS, "group by")
     _check(sort, ORDERS, "sort by")
@@ -108,8 +109,11 @@ def summary(recording: Recording, by: str = "syscall", sort: str = "total", limi
         first=keys[0],
         order=", ".join(filter(None, order)),
         limit="ALL" if limit is None else limit + 1,
+        flaws=" OR ".join(recording.flaws),
     )
     totals, *groups = recording.sql(query).to_pylist()
+    if totals["flawed"]:
+        raise recording.flawed()
     total_ns = int(totals["total_ns"])
     rows = tuple(_row(group, keys, total_ns) for group in groups)
     return SummaryResult(by, keys, rows, _row(totals, (), total_ns), int(totals["groups"]))
