@@ -10,10 +10,9 @@ modules run as they are, unless `tox -e fuzz-asan -- SECONDS` has built them wit
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 
 import atheris
+from scratch import scratch_folder
 
 with atheris.instrument_imports(include=["tracer.capture.raw", "tracer.session", "json"]):
     from raw_inputs import look, stream_of
@@ -21,16 +20,15 @@ with atheris.instrument_imports(include=["tracer.capture.raw", "tracer.session",
 
 def main() -> None:
     """Look at each input as the stream it stands for, and as it is."""
-    with tempfile.TemporaryDirectory(prefix="tracer-fuzz-") as folder:
-        path = Path(folder) / "a.raw"
+    path = scratch_folder() / "a.raw"
 
-        def try_one(data: bytes) -> None:
-            for content in (stream_of(data), data):
-                path.write_bytes(content)
-                look(path)
+    def try_one(data: bytes) -> None:
+        for content in (stream_of(data), data):
+            path.write_bytes(content)
+            look(path)
 
-        atheris.Setup(sys.argv, try_one)
-        atheris.Fuzz()
+    atheris.Setup(sys.argv, try_one)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-from pathlib import Path
 
 import atheris
+from scratch import scratch_folder
 
 with atheris.instrument_imports(
     include=["tracer.repair", "tracer.sinks", "tracer.recording", "tracer.losses", "tracer.temporary"]
@@ -25,11 +24,10 @@ with atheris.instrument_imports(
 def main() -> None:
     """Recover each input. Nothing is synced: the disk is not what is looked at."""
     os.fsync = os.fdatasync = lambda _: None
-    with tempfile.TemporaryDirectory(prefix="tracer-fuzz-") as name:
-        folder = Path(name)
-        whole = leftovers(folder)
-        atheris.Setup(sys.argv, lambda data: look(data, folder, whole))
-        atheris.Fuzz()
+    folder = scratch_folder()
+    whole = leftovers(folder)
+    atheris.Setup(sys.argv, lambda data: look(data, folder, whole))
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
