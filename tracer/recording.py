@@ -119,7 +119,9 @@ class Recording:
             self._parts = [_read_part(self._root, name, self.path) for name in _part_names(self._root, self.path)]
             self._partitioned = all(_partition(part.name) for part in self._parts)
             # closed before the descriptor is, whose number may soon mean another file
-            self._connection = stack.enter_context(_connect(_spill_folder(stack)))
+            self.spill_folder = _spill_folder(stack)
+            """Where DuckDB puts what doesn't fit in memory, until the recording is closed; empty if nowhere."""
+            self._connection = stack.enter_context(_connect(self.spill_folder))
             self._for_ibis = stack.enter_context(_without_progress(self._connection.cursor()))
             self._create_view()
             self._create_losses()

@@ -11,6 +11,7 @@ from typing import TextIO
 import click
 
 from tracer import recording
+from tracer.cli.ending import removed_if_ended
 from tracer.cli.render import Heading, count, duration, percent, printable, size, table, write_out
 from tracer.losses import is_complete, lacks_calls, lost_of
 from tracer.recording import Loss
@@ -34,7 +35,7 @@ def summary(file: Path, by: str, sort: str, top: int | None, as_json: bool) -> N
     Times are those from entering the kernel to leaving it. Calls that never return have none; means and percentiles
     leave them out. p50 and p99 are exact. Sums are marked `at least` if not everything was recorded.
     """
-    with recording.open(file) as opened:
+    with recording.open(file) as opened, removed_if_ended(opened.spill_folder):
         result = summarize(opened, by, sort, top)
         loss = opened.loss
     write_out(_json(file, result, loss) if as_json else report_table(result, loss, sys.stdout))

@@ -1,0 +1,33 @@
+"""Being ended by a signal without leaving temporary files."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+from collections.abc import Iterator
+
+DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def removed_if_ended(folder: str) -> Iterator[None]:
+    """Remove a folder before a signal ends us. One that is ignored stays so (nohup).
+
+    Nothing is raised, not even KeyboardInterrupt: DuckDB makes another error of it, or loses it, and we would go on.
+    """
+
+    def end(number: int, _: object) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    before = {number: signal.getsignal(number) for number in DEADLY}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
