@@ -23,6 +23,9 @@ _LINE = re.compile(r"(\d+) +(.*)\Z", re.DOTALL)
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>(.*)\Z", re.DOTALL)
 _BEGUN = re.compile(r"(\w+)\(")
 _BROKEN_OFF = re.compile(r" ?<(?:unfinished|pid changed to \d+) \.\.\.>\Z")
+# A thread that was killed where strace stopped it before a call: the call is skipped (kernel/entry/common.c,
+# syscall_trace_enter), and its number was not read.
+_KILLED_BEFORE = re.compile(r"\?{3,4}\( ?<unfinished \.\.\.>\Z")
 _SUPERSEDED = re.compile(r"\+\+\+ superseded by execve in pid (\d+) \+\+\+")
 _TOKEN = re.compile(r'"[^"]*"|/\*.*?\*/|[\[\](){},]')
 _RESULT = re.compile(r"\s*= (\?|-?0x[0-9a-f]+|-?\d+)(.*)\Z", re.DOTALL)
@@ -169,7 +172,7 @@ class _Threads:
             self._resume(tid, resumed[1])
         elif begun := _BEGUN.match(text):
             self._begin(Call(tid, line, NUMBERED.get(_number(begun[1]), begun[1])), text[begun.end() :])
-        elif not text.startswith(("---", "+++")):
+        elif not (text.startswith(("---", "+++")) or _KILLED_BEFORE.match(text)):
             raise LogError(f"line {line}: {text[:200]}")
 
     def end(self) -> list[Call]:

@@ -228,6 +228,17 @@ def test_a_call_that_a_kill_ends_may_have_a_row_or_none(report):
         assert (result.calls, result.never_returned) == (1, 1)
 
 
+def test_a_thread_that_is_killed_before_a_call_has_no_row(report):
+    log = """
+10    close(4</w/g>)                    = 0
+10    ???( <unfinished ...>
+10    +++ killed by SIGKILL +++
+"""
+    report(log, (10, "close", 0, "/w/g")).check()
+    with pytest.raises(AssertionError):
+        report(log, (10, "close", 0, "/w/g"), (10, "read", 0, "/w/f")).check()
+
+
 @pytest.mark.parametrize(
     ("printed", "ret"),
     [
