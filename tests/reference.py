@@ -6,7 +6,7 @@ Here is what is remembered between records; what one call means by itself is in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,8 +27,10 @@ from reference_columns import (
     file_column,
     known_by_section,
     makes_descriptor,
+    needs_directory,
     offset_column,
     polling_columns,
+    replaced_by,
     requested_column,
     section_cloexec,
     signed,
@@ -40,6 +42,7 @@ from reference_columns import (
 
 FD_LIMIT = 1 << 20
 MOST_THREADS, MOST_PROCESSES = 65536, 32768
+MOST_REPLACING = 4
 
 EBADF = -9
 AT_FDCWD = -100
@@ -60,12 +63,25 @@ class Entry:
     known: Known
     cloexec: bool | None
     bound_ns: int
+    bound_change: int
+
+
+class Table(dict[int, Entry]):
+    """What is known of the descriptors, and which of them calls that are under way give to other files."""
+
+    def __init__(self, entries: Mapping[int, Entry] | None = None) -> None:
+        super().__init__(entries or {})
+        self.replacing: list[int] = []
+        self.too_many = False
+        self.last_change = 0
 
 
 @dataclass
 class Process:
-    table: dict[int, Entry] = field(default_factory=dict)
+    table: Table = field(default_factory=Table)
     cwd: bytes | None = None
+    cwd_changed_ns: int = 0
+    cwd_change: int = 0
     brk: int | None = None
     answered: tuple[int, int] | None = None
     """Of /proc's last answer: what it was about, and the time of the record that it stands before."""
@@ -82,13 +98,10 @@ class Thread:
     last_used_ns: int = 0
 
 
-def forget_quarter(known: dict[int, Any]) -> int:
-    """Drops what was not used for the longest time; how many that are."""
+def oldest_quarter(known: Mapping[int, Any]) -> list[int]:
+    """Those that were not used for the longest time."""
     ages = sorted(item.last_used_ns for item in known.values())
-    old = [number for number, item in known.items() if item.last_used_ns <= ages[len(ages) // 4]]
-    for number in old:
-        del known[number]
-    return len(old)
+    return [number for number, item in known.items() if item.last_used_ns <= ages[len(ages) // 4]]
 
 
 def effect_methods(reference: Reference) -> dict[int, Callable[[Pending, wire.Exit, Process], None]]:
@@ -130,6 +143,8 @@ class Reference:
         self.counters |= {"unfinished_calls": 0, "forgotten_threads": 0, "forgotten_processes": 0}
         self.threads: dict[int, Thread] = {}
         self.processes: dict[int, Process] = {}
+        self.changes = 0
+        """Of tables and directories by calls, in the order in which those ended."""
         self.effects = effect_methods(self)
 
     def feed(self, block: bytes) -> None:
@@ -155,21 +170,31 @@ class Reference:
         """The record's thread; a new one if it is unknown or belonged to another process."""
         found = self.threads.get(record.tid)
         if found is None or found.tgid != record.tgid:
-            found = self.new_thread(record.tid, Thread(record.tgid))
+            found = self.new_thread(record.tid, Thread(record.tgid, last_used_ns=record.time_ns))
         found.last_used_ns = record.time_ns
         return found
 
     def drop_thread(self, tid: int) -> None:
         """The thread is no more: a call that it is in never returns."""
-        thread = self.threads.pop(tid, None)
-        call = thread.pending if thread else None
+        call = self.forget_thread(tid)
         if call and call.rule.flags & wire.RULE_WANTED and not self.failed_only:
             self.counters["unfinished_calls"] += 1
+
+    def forget_thread(self, tid: int) -> Pending | None:
+        """The call that it was in."""
+        thread = self.threads.pop(tid, None)
+        call = thread.pending if thread else None
+        if call:
+            self.end_replacing(call)
+        return call
 
     def new_thread(self, tid: int, thread: Thread) -> Thread:
         self.drop_thread(tid)
         if len(self.threads) >= MOST_THREADS:
-            self.counters["forgotten_threads"] += forget_quarter(self.threads)
+            old = oldest_quarter(self.threads)
+            for old_tid in old:
+                self.forget_thread(old_tid)
+            self.counters["forgotten_threads"] += len(old)
         self.threads[tid] = thread
         return thread
 
@@ -177,7 +202,10 @@ class Reference:
         found = self.processes.get(tgid)
         if found is None:
             if len(self.processes) >= MOST_PROCESSES:
-                self.counters["forgotten_processes"] += forget_quarter(self.processes)
+                old = oldest_quarter(self.processes)
+                for old_tgid in old:
+                    del self.processes[old_tgid]
+                self.counters["forgotten_processes"] += len(old)
             found = self.processes[tgid] = Process()
         found.last_used_ns = now_ns
         return found
@@ -193,8 +221,10 @@ class Reference:
         thread = self.thread(enter)
         if thread.pending:
             self.counters["enter_without_exit"] += 1
+            self.end_replacing(thread.pending)
         thread.has_entered = True
-        call = self.resolved(Pending(enter, rule, thread.comm))
+        call = self.resolved(Pending(enter, rule, thread.comm, changes=self.changes))
+        self.begin_replacing(call)
         if rule.flags & wire.RULE_NEVER_RETURNS:
             thread.pending = None
             self.emit(thread, call, None, None)
@@ -211,11 +241,17 @@ class Reference:
             self.counters[cause] += thread.has_entered
         elif not self.completes(call, done):
             self.counters["mismatched"] += 1
+            self.end_replacing(call)
         else:
             process = self.process(done.tgid, done.time_ns)
             call = self.named_late(call.with_paths(done.paths), done, process)
+            self.end_replacing(call)
+            call = self.without_doubtful(call, process)
             last_brk = process.brk
+            self.changes += call.rule.effect != wire.EFFECT_NONE
             self.take_effect(call, done, process)
+            if call.rule.effect != wire.EFFECT_NONE:
+                process.table.last_change = self.changes
             self.emit(thread, call, done, last_brk)
 
     def completes(self, call: Pending, done: wire.Exit) -> bool:
@@ -230,10 +266,17 @@ class Reference:
             return
         if record.from_proc:
             process.answered = answered
+        entry = process.table.get(record.fd)
+        since_ns = process.cwd_changed_ns if record.fd == wire.CWD_FD else entry.bound_ns if entry else 0
+        if known and record.time_ns < since_ns:
+            return
         if record.fd == wire.CWD_FD:
             process.cwd = known.text if known else None
         else:
-            self.bind(process, record.fd, known, section_cloexec(record.name), record.time_ns)
+            cloexec = section_cloexec(record.name)
+            self.bind(process, record.fd, known, cloexec, entry.bound_ns if entry else record.time_ns)
+            if entry and record.fd in process.table:
+                process.table[record.fd] = replace(process.table[record.fd], bound_change=entry.bound_change)
 
     def on_fork(self, fork: wire.Fork) -> None:
         self.new_thread(fork.child_tid, Thread(fork.child_tgid, fork.comm, last_used_ns=fork.time_ns))
@@ -243,7 +286,7 @@ class Reference:
         child = self.process(fork.child_tgid, fork.time_ns)
         creator = self.processes.get(fork.tgid) or Process()
         if not fork.unsure:
-            child.table, child.cwd = dict(creator.table), creator.cwd
+            child.table, child.cwd = Table(creator.table), creator.cwd
         if fork.clone_flags & CLONE_FILES:
             child.table = creator.table
 
@@ -257,7 +300,7 @@ class Reference:
         self.thread(record).comm = record.comm
         process = self.process(record.tgid, record.time_ns)
         stays = {fd: entry for fd, entry in process.table.items() if entry.cloexec is False}
-        process.table = {} if record.unsure else stays
+        process.table = Table(None if record.unsure else stays)
         process.brk = None
 
     def on_task_exit(self, record: wire.TaskExit) -> None:
@@ -282,20 +325,23 @@ class Reference:
             entry = process.table.get(fd) if fd is not None else None
             return replace(call, descriptor=entry.known if entry else None)
         paths = call.enter.paths or wire.Paths(status1=wire.PATH_ABSENT)
+        is_text, is_looked_at = bool(rule.flags & wire.RULE_OLD_IS_TEXT), not stays_as_it_is(call)
         path1 = PathArgument(
             paths.status1,
             paths.text1,
             self.directory(call, process, rule.dirfd_arg),
             self.empty_names_directory(call),
             self.null_names_directory(call),
-            is_text=bool(rule.flags & wire.RULE_OLD_IS_TEXT),
-            is_looked_at=not stays_as_it_is(call),
+            is_text,
+            is_looked_at,
+            needs_directory=not is_text and is_looked_at and needs_directory(paths.status1, paths.text1),
         )
         if rule.path2_arg < 0:
             return replace(call, path1=path1)
         empty2 = rule.empty_path == wire.EMPTY_MOVE_MOUNT and call.has_flag(MOVE_MOUNT_T_EMPTY_PATH)
         directory2 = self.directory(call, process, rule.dirfd2_arg)
-        path2 = PathArgument(paths.status2, paths.text2, directory2, empty2, False)
+        needed2 = needs_directory(paths.status2, paths.text2)
+        path2 = PathArgument(paths.status2, paths.text2, directory2, empty2, False, needs_directory=needed2)
         return replace(call, path1=path1, path2=path2)
 
     def directory(self, call: Pending, process: Process, dirfd_arg: int) -> Known | None:
@@ -335,6 +381,64 @@ class Reference:
         asked = entry.known.source == "proc" and entry.bound_ns == done.time_ns
         return replace(call, descriptor=entry.known) if asked else call
 
+    # ---- numbers that are given to other files ----
+
+    def begin_replacing(self, call: Pending) -> None:
+        table = self.process(call.enter.tgid, call.enter.time_ns).table
+        fd = replaced_by(call)
+        if fd is not None:
+            table.too_many |= len(table.replacing) >= MOST_REPLACING
+            table.replacing.append(fd)
+
+    def end_replacing(self, call: Pending) -> None:
+        process, fd = self.processes.get(call.enter.tgid), replaced_by(call)
+        if process is None:
+            return
+        table = process.table
+        if table.too_many and fd is not None:
+            table.replacing.pop()
+        elif fd in table.replacing:
+            table.replacing.remove(fd)
+        else:
+            return
+        if not table.replacing:
+            table.too_many = False
+
+    def without_doubtful(self, call: Pending, process: Process) -> Pending:
+        """The call without names of numbers that may have meant two files since it began."""
+        closes = call.rule.effect in (wire.EFFECT_CLOSE, wire.EFFECT_CLOSE_RANGE)
+        is_settled = process.table.last_change <= call.changes and not process.table.replacing
+        if closes or is_settled:
+            return call
+        if call.rule.path_arg < 0:
+            fd = fd_argument(call)
+            in_doubt = fd is not None and self.in_doubt(call, process, fd, call.descriptor)
+            return replace(call, descriptor=None) if in_doubt else call
+        return replace(
+            call,
+            path1=self.without_doubtful_directory(call, process, call.path1, call.rule.dirfd_arg),
+            path2=self.without_doubtful_directory(call, process, call.path2, call.rule.dirfd2_arg),
+        )
+
+    def without_doubtful_directory(
+        self, call: Pending, process: Process, path: PathArgument | None, dirfd_arg: int
+    ) -> PathArgument | None:
+        if path is None or not path.needs_directory:
+            return path
+        dirfd = AT_FDCWD if dirfd_arg < 0 else call.arg_s32(dirfd_arg)
+        return replace(path, is_doubtful=self.in_doubt(call, process, dirfd, path.directory))
+
+    @staticmethod
+    def in_doubt(call: Pending, process: Process, fd: int, name: Known | None) -> bool:
+        if name is None:
+            return False
+        if process.table.too_many or fd in process.table.replacing:
+            return True
+        if fd == AT_FDCWD:
+            return process.cwd_change > call.changes
+        entry = process.table.get(fd)
+        return entry is None or entry.bound_change > call.changes
+
     # ---- effects ----
 
     def bind(self, process: Process, fd: int, known: Known | None, cloexec: bool | None, now_ns: int) -> None:
@@ -343,7 +447,7 @@ class Reference:
             return
         process.table.pop(fd, None)
         if known:
-            process.table[fd] = Entry(known, cloexec, now_ns)
+            process.table[fd] = Entry(known, cloexec, now_ns, self.changes)
 
     def take_effect(self, call: Pending, done: wire.Exit, process: Process) -> None:
         if call.rule.effect == wire.EFFECT_CLOSE and done.ret != EBADF:
@@ -352,6 +456,8 @@ class Reference:
             return
         if call.rule.quantity == wire.QUANTITY_BRK:
             process.brk = done.ret
+        if call.rule.effect in (wire.EFFECT_CHDIR, wire.EFFECT_FCHDIR, wire.EFFECT_CHROOT):
+            process.cwd_changed_ns, process.cwd_change = done.time_ns, self.changes
         if call.rule.effect in self.effects:
             self.effects[call.rule.effect](call, done, process)
 
@@ -406,7 +512,7 @@ class Reference:
     def close_range(self, call: Pending, _: wire.Exit, process: Process) -> None:
         first, last, flags = call.arg_u32(0), call.arg_u32(1), call.arg_u32(2)
         if flags & CLOSE_RANGE_UNSHARE:
-            process.table = dict(process.table)
+            self.own_table(process)
         if not flags & CLOSE_RANGE_CLOEXEC:
             self.close(call, process, first, last)
             return
@@ -433,7 +539,11 @@ class Reference:
 
     def unshare(self, call: Pending, _: wire.Exit, process: Process) -> None:
         if call.arg(0) & CLONE_FILES:
-            process.table = dict(process.table)
+            self.own_table(process)
+
+    def own_table(self, process: Process) -> None:
+        if any(other.table is process.table for other in self.processes.values() if other is not process):
+            process.table = Table(process.table)
 
     # ---- rows ----
 

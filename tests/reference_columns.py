@@ -60,6 +60,10 @@ class PathArgument:
     null_means_directory: bool
     is_text: bool = False
     is_looked_at: bool = True
+    needs_directory: bool = False
+    """By what was read of it at enter."""
+    is_doubtful: bool = False
+    """That directory may have been another one."""
 
     @property
     def was_read(self) -> bool:
@@ -68,6 +72,8 @@ class PathArgument:
     @property
     def joined(self) -> Known | None:
         """The name that the text itself gives, if there is a text."""
+        if self.is_doubtful:
+            return None
         if self.was_read and self.text and self.is_text:
             return Known(self.text[:PATH_BYTES], "arg")
         if self.was_read and self.text and not self.is_looked_at:
@@ -75,7 +81,7 @@ class PathArgument:
         return Known(join(self.text, self.directory), "arg") if self.was_read and self.text else None
 
     def file(self, succeeded: bool) -> Known | None:
-        if not self.is_looked_at:
+        if not self.is_looked_at or self.is_doubtful:
             return self.joined
         empty = self.was_read and not self.text and self.empty_means_directory
         null = self.status == wire.PATH_NULL and self.null_means_directory
@@ -92,6 +98,8 @@ class Pending:
     path1: PathArgument | None = None
     path2: PathArgument | None = None
     descriptor: Known | None = None
+    changes: int = 0
+    """How many there had been when it began."""
 
     def arg(self, index: int) -> int:
         return self.enter.args[index] if index < len(self.enter.args) else 0
@@ -182,6 +190,11 @@ def join(text: bytes, directory: Known | None) -> bytes:
     return (whole.removesuffix(b"/") if len(whole) > 1 else whole) or b"/"
 
 
+def needs_directory(status: int, text: bytes) -> bool:
+    """Whether a path may be put behind a directory's name, as far as its enter tells."""
+    return status not in (wire.PATH_OK, wire.PATH_TRUNCATED) or not text.startswith(b"/")
+
+
 def section_text(name: wire.NameText) -> bytes | None:
     """The text that a name section gives, None for none."""
     deleted = b" (deleted)" if name.status & wire.NAME_DELETED else b""
@@ -231,6 +244,15 @@ def copies_descriptor(call: Pending) -> bool:
     if call.rule.effect == wire.EFFECT_FCNTL:
         return call.arg_u32(1) in (F_DUPFD, F_DUPFD_CLOEXEC)
     return call.rule.effect in (wire.EFFECT_DUP, wire.EFFECT_DUP2)
+
+
+def replaced_by(call: Pending) -> int | None:
+    """The number that the call gives to another file, wire.CWD_FD among them."""
+    if call.rule.effect in (wire.EFFECT_CHDIR, wire.EFFECT_FCHDIR, wire.EFFECT_CHROOT):
+        return wire.CWD_FD
+    if call.rule.effect != wire.EFFECT_DUP2 or call.arg_s32(1) == call.arg_s32(0) or call.arg_s32(1) < 0:
+        return None
+    return call.arg_s32(1)
 
 
 def is_no_descriptor(call: Pending) -> bool:

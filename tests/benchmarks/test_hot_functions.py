@@ -28,6 +28,7 @@ HOT = {
     "names": {"bind", "name_files", "name_late", "name_paths", "set_path", "meant_file"},
     "effects": {"apply_effect"},
     "fdcache": {"find_process", "look_up", "bind"},
+    "replacing": {"begin_replacing", "end_replacing", "drop_doubtful_names", "is_in_doubt"},
     "columns": {"append", "fill_result", "fill_file", "fill_numbers"},
     "dictionary": {"add_text", "grow_data", "grow_table"},
     "utf8": {"keep_utf8", "write_utf8"},

@@ -89,6 +89,32 @@ def test_a_fork_while_a_thread_changes_the_table(programs: Path, cli: Cli, work:
     assert [row for row in rows if row["file"] != (None if row["ret"] < 0 else f"{work}/{row['ret']}")] == []
 
 
+def test_numbers_that_another_thread_gives_to_another_file(programs: Path, cli: Cli, work: Path) -> None:
+    """What pread and readlink returned tells which file it was: so it is called, or it has no name."""
+    selection = "pread64,readlink,readlinkat,dup2,dup3,fchdir"
+    cli("record", "-o", "out.parquet", "-e", selection, "--", programs / "replaced_meanwhile")
+    rows = pq.read_table(work / "out.parquet", columns=["syscall", "ret", "file"]).to_pylist()
+    for syscalls, place in (({"pread64"}, "{}"), ({"readlink", "readlinkat"}, "d{}/link")):
+        used = [row for row in rows if row["syscall"] in syscalls and row["ret"] in (10, 20)]
+        named = [row for row in used if row["file"] is not None]
+        assert [row for row in named if row["file"] != f"{work}/{place.format(row['ret'])}"] == []
+        assert {row["ret"] for row in named} == {10, 20}
+        assert len(used) > 15_000
+
+
+def test_numbers_that_were_changed_in_a_race(programs: Path, cli: Cli, work: Path) -> None:
+    """When nothing is under way any more, a name that somebody read before the last change is not in use."""
+    cli("record", "-o", "out.parquet", "-e", "%file,%desc", "--", programs / "raced")
+    rows = pq.read_table(work / "out.parquet", columns=["syscall", "offset", "file"]).to_pylist()
+    numbers = [row for row in rows if row["syscall"] == "lseek" and row["file"] != f"{work}/{row['offset']}"]
+    looked = [row["file"] for row in rows if row["syscall"] in ("access", "faccessat") and row["file"]]
+    paths = [file for file in looked if file.startswith(str(work))]
+    assert [row for row in numbers if row["file"] is not None] == []
+    assert {*paths} == {f"{work}/d0/is0", f"{work}/d1/is1"}
+    assert len(paths) > 15_900
+    assert len(numbers) < 100
+
+
 def test_directories_of_threads_that_share_none(programs: Path, cli: Cli, work: Path) -> None:
     """Both have a table and a working directory of their own; each thread is called like its directory."""
     cli("record", "-o", "out.parquet", "-e", "access,faccessat", "--", programs / "private_directories")

@@ -485,7 +485,7 @@ def test_a_path_that_was_not_resident_is_read_again_by_its_slot(scene: Scene) ->
 def test_the_directory_is_the_one_of_the_enter(scene: Scene) -> None:
     scene.cwd(b"/w")
     scene.enter("newstat", 0, 0, path=Paths(b"", status1=wire.PATH_UNREADABLE))
-    scene.call("chdir", 0, path=b"/elsewhere", tid=WORKER)
+    scene.cwd(b"/elsewhere")
     row = scene.exit("newstat", 0, paths=Paths(b"x"))
     assert row and row["file"] == "/w/x"
 

@@ -344,8 +344,7 @@ def test_close_range_is_inclusive_and_unsigned(scene: Scene) -> None:
 def test_a_row_keeps_the_name_of_its_enter(scene: Scene) -> None:
     scene.open(b"/one", 3)
     scene.enter("read", 3, 0, 9)
-    scene.call("close", 3, tid=WORKER)
-    scene.open(b"/two", 3, tid=WORKER)
+    scene.name(3, b"/two")
     row = scene.exit("read", 4)
     assert row and row["file"] == "/one"
 

@@ -17,8 +17,8 @@ from tracer._fast import Engine
 
 NUMBERS = {call.name: number for number, call in syscalls.machine_numbers("x86_64").items()}
 RULES = syscalls.rules("x86_64", frozenset(NUMBERS))
-TABLE_BYTES = 16
-"""Of a table without its entries: two 32-bit numbers and a pointer."""
+TABLE_BYTES = 48
+"""Of a table without its entries (struct Table, fdcache.pxd)."""
 
 PARENT: dict[str, Any] = {"tgid": 100, "tid": 100, "time_ns": 10}
 CHILD = 200

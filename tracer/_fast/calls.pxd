@@ -19,6 +19,7 @@ cdef struct Call:
     uint64_t enter_ns
     uint64_t exit_ns  # set once it has `returned`
     uint64_t gap_ns  # set if it `has_gap`
+    uint64_t changes  # that there were when it began, as FdCache counts them
     uint64_t args[8]  # the last two are always 0: see `argument`
     uint64_t aux[3]
     int64_t ret

@@ -60,6 +60,8 @@ cdef void apply_effect(FdCache cache, Call *call, const syscall_rule *rule, Proc
         bind_pair(cache, call, process, parts)
     elif effect == TRACER_EFFECT_CHDIR or effect == TRACER_EFFECT_FCHDIR or effect == TRACER_EFFECT_CHROOT:
         change_directory(call, effect, process)
+        process.cwd_changed_ns = call.exit_ns
+        process.cwd_change = cache.changes
     elif effect == TRACER_EFFECT_UNSHARE:
         if call.args[0] & CLONE_FILES:
             cache.unshare_table(process)

@@ -25,12 +25,14 @@ cdef enum CloseOnExec:
 cdef struct Entry:
     Text *name  # NULL: nothing is known of this number
     uint64_t bound_ns
+    uint64_t bound_change  # the change by which it got its file, as FdCache counts them
     uint8_t source
     uint8_t cloexec
 
 
 cdef enum:
     CHUNK_ENTRIES = 64
+    MAX_REPLACING = 4
 
 
 cdef struct Table:
@@ -38,6 +40,11 @@ cdef struct Table:
     int32_t refs
     uint32_t chunk_count
     Entry **chunks  # NULL: nothing is bound there
+    # calls under way that give a number to another file, see replacing.pyx
+    int32_t replaced_fds[MAX_REPLACING]
+    uint32_t replacing
+    bint too_many  # there were more at a time: any number may be one of theirs
+    uint64_t last_change
 
 
 cdef struct Process:
@@ -45,6 +52,8 @@ cdef struct Process:
     uint32_t tgid
     Table *table
     Text *cwd
+    uint64_t cwd_changed_ns  # by a call, the last time
+    uint64_t cwd_change
     int64_t brk
     bint brk_known
     int32_t answered_fd  # of /proc's last answer: what it was about, and the time of the record it stands before
@@ -58,6 +67,7 @@ cdef class FdCache:
     cdef IntMap processes
     cdef Process *recent  # the one that was asked for last, or NULL
     cdef uint64_t drops  # of processes, and 1: pointers to one are good until the next
+    cdef uint64_t changes  # of tables and directories by calls, in the order in which those ended
     cdef uint64_t table_bytes
     cdef readonly uint64_t untracked
     cdef readonly uint64_t forgotten
@@ -72,6 +82,9 @@ cdef class FdCache:
                    uint64_t now_ns) noexcept nogil
     cdef void put(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                   uint64_t now_ns) noexcept nogil
+    cdef void rename(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
+                     uint64_t now_ns) noexcept nogil
+    cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil
     cdef void forget(self, Process *process, int64_t fd) noexcept nogil
     cdef void forget_older(self, Process *process, int64_t fd, uint64_t enter_ns) noexcept nogil
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,

@@ -1,11 +1,11 @@
 """Descriptor tables and working directories of processes (see docs/how-rows-are-made.md)."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from tracer._fast.events cimport TRACER_COPY_UNSURE, event_header, fork_body
+from tracer._fast.events cimport TRACER_COPY_UNSURE, TRACER_CWD_FD, event_header, fork_body
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
 from tracer._fast.text cimport Text, TextPool, close_pool, drop, new_text, replace, share
 
@@ -153,6 +153,9 @@ cdef class FdCache:
         if not self.unshare_table(process):
             return
         process.brk_known = False
+        process.table.replacing = 0  # whatever was under way in other threads ended with them
+        process.table.too_many = False
+        process.table.last_change = 0
         for chunk in range(process.table.chunk_count):
             entries = process.table.chunks[chunk]
             if entries == NULL:
@@ -269,8 +272,30 @@ cdef class FdCache:
         found = &process.table.chunks[fd // CHUNK_ENTRIES][fd % CHUNK_ENTRIES]
         replace(&found.name, name)
         found.bound_ns = now_ns
+        found.bound_change = self.changes
         found.source = source
         found.cloexec = cloexec
+
+    cdef void rename(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
+                     uint64_t now_ns) noexcept nogil:
+        """Bind another name of the file that a number has already, if it has one: since when stays."""
+        cdef Entry *entry = self.entry(process, fd)
+        cdef uint64_t bound_change = self.changes
+        if entry != NULL:
+            now_ns = entry.bound_ns
+            bound_change = entry.bound_change
+        self.bind(process, fd, name, source, cloexec, now_ns)
+        entry = self.entry(process, fd)
+        if entry != NULL:
+            entry.bound_change = bound_change
+
+    cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil:
+        """When a call gave a number (or the working directory) the file that it has; 0 if that is not known."""
+        cdef const Entry *entry
+        if fd == TRACER_CWD_FD:
+            return process.cwd_changed_ns
+        entry = self.entry(process, fd)
+        return entry.bound_ns if entry != NULL else 0
 
     cdef void forget(self, Process *process, int64_t fd) noexcept nogil:
         cdef Entry *found = self.entry(process, fd)

@@ -17,7 +17,7 @@ from tracer._fast.fdcache cimport (
 from tracer._fast.paths cimport cut_path, join_path, spell_name
 from tracer._fast.procfs cimport ANSWERS_BYTES, ask_comm, ask_name, ask_same_name, is_gone
 from tracer._fast.records cimport Parts, take_apart
-from tracer._fast.text cimport Text, TextPool, replace, share
+from tracer._fast.text cimport Text, TextPool, drop, replace, share
 
 
 cdef enum:
@@ -65,12 +65,14 @@ cdef class Names:
         if parts.header.flags & TRACER_FROM_PROC:
             process.answered_fd = fd
             process.answered_ns = now_ns
-        if fd == TRACER_CWD_FD:
+        if name != NULL and now_ns < self.fd_cache.changed_ns(process, fd):
+            drop(name)  # it was read before another thread gave the number to another file
+        elif fd == TRACER_CWD_FD:
             replace(&process.cwd, name)
         else:
-            self.fd_cache.bind(process, fd, name,
-                               SOURCE_PROC if parts.header.flags & TRACER_FROM_PROC else SOURCE_KERNEL,
-                               section_cloexec(parts.name, CLOEXEC_UNKNOWN), now_ns)
+            self.fd_cache.rename(process, fd, name,
+                                 SOURCE_PROC if parts.header.flags & TRACER_FROM_PROC else SOURCE_KERNEL,
+                                 section_cloexec(parts.name, CLOEXEC_UNKNOWN), now_ns)
 
     cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns,
                   const name_section *same) noexcept nogil:

@@ -54,6 +54,7 @@ cdef class Pairer:
     cdef void on_exec(self, const event_header *header, const exec_body *body) noexcept nogil
     cdef void on_task_exit(self, const event_header *header, const task_exit_body *body) noexcept nogil
     cdef void on_comm(self, const event_header *header, const comm_body *body) noexcept nogil
+    cdef void give_up_call(self, Thread *thread) noexcept nogil
     cdef bint completes(self, const Call *call, const event_header *header) noexcept nogil
     cdef void learn_comm(self, const event_header *header, Process *process) noexcept nogil
     cdef Thread *new_thread(self, uint32_t tid, uint32_t tgid, uint64_t now_ns) noexcept nogil

@@ -17,6 +17,7 @@ from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
 from tracer._fast.names cimport Names, may_be_named_late
 from tracer._fast.records cimport Parts, record_bytes, take_apart
+from tracer._fast.replacing cimport begin_replacing, drop_doubtful_names, end_replacing
 from tracer._fast.text cimport TextPool, drop, new_text, replace, share
 
 
@@ -134,13 +135,15 @@ cdef class Pairer:
             return NULL
         if thread.pending:
             self.enter_without_exit += 1
-            thread.pending = False
-            clear_call(&thread.call)
+            self.give_up_call(thread)
         if thread.comm == NULL and self.names.ask_names:
             self.learn_comm(header, process)  # before the call begins: its name at enter, as in a replay of the stream
         thread.pending = thread.entered = True
         begin_call(&thread.call, parts)
+        thread.call.changes = self.fd_cache.changes
         self.names.name_files(&thread.call, rule, process, parts)
+        if rule.effect != TRACER_EFFECT_NONE:
+            begin_replacing(&thread.call, rule, process)
         if rule.flags & TRACER_RULE_NEVER_RETURNS:
             return end_call(self, thread, rule)
         return NULL
@@ -165,8 +168,7 @@ cdef class Pairer:
         call = &thread.call
         if not self.completes(call, header):
             self.mismatched += 1
-            thread.pending = False
-            clear_call(call)
+            self.give_up_call(thread)
             return NULL
         rule = &self.rules[call.number]
         call.returned = True
@@ -177,7 +179,13 @@ cdef class Pairer:
             if may_be_named_late(call, rule, parts):
                 self.names.name_late(call, rule, process, parts)
             if rule.effect != TRACER_EFFECT_NONE:
+                end_replacing(call, rule, process)
+            if process.table.last_change > call.changes or process.table.replacing:
+                drop_doubtful_names(self.fd_cache, call, rule, process)
+            if rule.effect != TRACER_EFFECT_NONE:
+                self.fd_cache.changes += 1
                 apply_effect(self.fd_cache, call, rule, process, parts)
+                process.table.last_change = self.fd_cache.changes
             elif rule.quantity == TRACER_QUANTITY_BRK:
                 move_break(call, process)
         return end_call(self, thread, rule)
@@ -271,6 +279,8 @@ cdef class Pairer:
             return
         if thread.pending and not self.failed_only and self.rules[thread.call.number].flags & TRACER_RULE_WANTED:
             self.unfinished += 1
+        if thread.pending:
+            self.give_up_call(thread)
         free_thread(thread)
 
     cdef void trim(self) noexcept nogil:
@@ -281,7 +291,10 @@ cdef class Pairer:
         while slot <= self.threads.mask:
             thread = <Thread *> self.threads.values[slot]
             if thread != NULL and thread.last_used_ns <= age:
-                free_thread(self.take_thread(thread.tid))  # another one may move into this slot
+                self.take_thread(thread.tid)  # another one may move into this slot
+                if thread.pending:
+                    self.give_up_call(thread)
+                free_thread(thread)
                 self.forgotten += 1
             else:
                 slot += 1
@@ -298,6 +311,14 @@ cdef class Pairer:
             free_thread(caller)
 
     # ---- calls ----
+
+    cdef void give_up_call(self, Thread *thread) noexcept nogil:
+        """The pending call has no exit."""
+        cdef Process *process = self.fd_cache.find_process(thread.tgid)
+        if process != NULL:
+            end_replacing(&thread.call, &self.rules[thread.call.number], process)
+        thread.pending = False
+        clear_call(&thread.call)
 
     cdef bint completes(self, const Call *call, const event_header *header) noexcept nogil:
         """Whether an exit is the pending call's.

@@ -1,0 +1,153 @@
+"""The model of what is left of a name while another thread gives its number to another file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import wire
+from reference import MOST_REPLACING
+from scene import PID, TID, WORKER, Scene
+from wire import Name, NameText, TaskExit
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene()
+    scene.name(3, b"/w/a")
+    scene.name(4, b"/w/b")
+    scene.cwd(b"/w")
+    return scene
+
+
+def dup2(scene: Scene) -> None:
+    scene.call("dup2", 4, 3, ret=3, tid=WORKER)
+
+
+def begin_dup2(scene: Scene) -> None:
+    scene.enter("dup2", 4, 3, tid=WORKER)
+
+
+CHANGES = {"begun": begin_dup2, "done": dup2}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_number_that_is_replaced_during_a_call(scene: Scene, change: Callable[[Scene], None]) -> None:
+    scene.enter("fsync", 3)
+    change(scene)
+    row = scene.exit("fsync", 0)
+    assert row and (row["file"], row["file_source"]) == (None, None)
+
+
+def test_a_number_that_was_being_replaced_as_the_call_began(scene: Scene) -> None:
+    begin_dup2(scene)
+    scene.enter("fsync", 3)
+    scene.exit("dup2", 3, tid=WORKER)
+    row = scene.exit("fsync", 0)
+    assert row and row["file"] is None
+    assert scene.file(3) == "/w/b"
+
+
+def test_a_replacement_that_fails_ends_the_doubt(scene: Scene) -> None:
+    begin_dup2(scene)
+    scene.exit("dup2", -9, tid=WORKER)
+    assert scene.file(3) == "/w/a"
+
+
+def test_other_numbers_keep_their_names(scene: Scene) -> None:
+    scene.enter("fsync", 4)
+    begin_dup2(scene)
+    row = scene.exit("fsync", 0)
+    assert row and row["file"] == "/w/b"
+
+
+def test_a_number_onto_itself_is_not_replaced(scene: Scene) -> None:
+    scene.enter("fsync", 3)
+    scene.call("dup2", 3, 3, ret=3, tid=WORKER)
+    row = scene.exit("fsync", 0)
+    assert row and row["file"] == "/w/a"
+
+
+@pytest.mark.parametrize(
+    ("change", "more"), [("chdir", {"path": b"/v"}), ("fchdir", {}), ("chroot", {"path": b"/v"})], ids=lambda it: str(it)
+)
+def test_a_directory_that_is_left_during_a_call(scene: Scene, change: str, more: dict[str, bytes]) -> None:
+    scene.enter("newstat", 0, 0, path=b"x")
+    scene.enter("newstat", 0, 0, path=b"/x", tid=TID + 50)
+    scene.call(change, 4, tid=WORKER, **more)
+    relative, absolute = scene.exit("newstat", 0), scene.exit("newstat", 0, tid=TID + 50)
+    assert relative and absolute
+    assert (relative["file"], absolute["file"]) == (None, "/x")
+
+
+def test_each_of_two_paths_has_its_own_directory(scene: Scene) -> None:
+    scene.enter("renameat", 3, 0, 4, 0, path=wire.Paths(b"x", b"y", status2=wire.PATH_OK))
+    begin_dup2(scene)
+    row = scene.exit("renameat", 0)
+    assert row and (row["old_file"], row["file"]) == (None, "/w/b/y")
+
+
+def test_more_than_can_be_told_apart_put_all_in_doubt(scene: Scene) -> None:
+    scene.enter("fsync", 4)
+    for number in range(MOST_REPLACING + 1):
+        scene.enter("dup2", 3, 100 + number, tid=WORKER + number)
+    row = scene.exit("fsync", 0)
+    assert row and row["file"] is None
+    for number in range(MOST_REPLACING + 1):
+        scene.exit("dup2", 100 + number, tid=WORKER + number)
+    assert scene.file(4) == "/w/b"
+
+
+def test_a_thread_that_dies_ends_its_replacement(scene: Scene) -> None:
+    begin_dup2(scene)
+    scene.feed(TaskExit(**scene.head(WORKER)))
+    assert scene.file(3) == "/w/a"
+
+
+def test_a_lost_exit_ends_its_replacement(scene: Scene) -> None:
+    begin_dup2(scene)
+    scene.enter("getpid", tid=WORKER)
+    assert scene.file(3) == "/w/a"
+
+
+@pytest.mark.parametrize("fd", [3, wire.CWD_FD])
+def test_a_name_that_was_read_before_the_change_is_none(scene: Scene, fd: int) -> None:
+    """Between reading a name and sending it, the reader's thread can be stopped for any time."""
+    read = scene.head()
+    dup2(scene)
+    scene.call("fchdir", 4, tid=WORKER)
+    scene.feed(Name(fd=fd, name=NameText(b"/stale"), **read))
+    assert scene.file(3) == "/w/b"
+    assert scene.call("newstat", 0, 0, path=b"x")["file"] == "/w/b/x"
+
+
+def test_a_copied_table_is_nobody_elses_replacement(scene: Scene) -> None:
+    begin_dup2(scene)
+    scene.fork(PID + 1)
+    assert scene.file(3, pid=PID + 1, tid=PID + 1) == "/w/a"
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_number_that_is_closed_and_taken_again_during_a_call(scene: Scene, is_open: bool) -> None:
+    scene.enter("fsync", 3)
+    scene.call("close", 3, tid=WORKER)
+    if is_open:
+        scene.open(b"/new", 3, tid=WORKER)
+    row = scene.exit("fsync", 0)
+    assert row and row["file"] is None
+
+
+def test_a_number_that_another_one_takes_before_its_close_ends(scene: Scene) -> None:
+    scene.enter("close", 3)
+    scene.open(b"/new", 3, tid=WORKER)
+    row = scene.exit("close", 0)
+    assert row and row["file"] == "/w/a"
+    assert scene.file(3) == "/new"
+
+
+def test_a_name_record_during_a_call_is_no_change(scene: Scene) -> None:
+    scene.enter("fsync", 3)
+    scene.name(3, b"/w/renamed")
+    scene.open(b"/new", 5, tid=WORKER)
+    row = scene.exit("fsync", 0)
+    assert row and row["file"] == "/w/a"
