@@ -18,6 +18,7 @@
 #define CLOSE_RANGE_UNSHARE 2 /* include/uapi/linux/close_range.h */
 
 #define MAX_THREADS_LOOKED_AT 64
+#define ANON_NAME_BYTES 32 /* the kernel's own are shorter; a memfd, whose is the user's, has its own inode */
 
 static __always_inline u64 mixed(u64 sum, u64 word)
 {
@@ -25,10 +26,23 @@ static __always_inline u64 mixed(u64 sum, u64 word)
 	return sum ^ sum >> 29;
 }
 
+/* The bytes of a name, and a few behind it. Those of a dentry stay as they are, so that they are equal for the same one. */
+static __always_inline u64 mixed_name(u64 sum, void *name, u32 length)
+{
+#pragma clang loop unroll(disable)
+	for (u32 at = 0; at < ANON_NAME_BYTES; at += sizeof(u64)) {
+		if (at >= length)
+			break;
+		sum = mixed(sum, read_u64(name + at));
+	}
+	return sum;
+}
+
 /* A number that changes when the descriptor's name does, but for a renamed directory further up (which moves the
  * epoch); 0 if it is not open.
  *
- * Not the address of the file alone: the kernel uses it again at once. Nor those of the dentry and the inode.
+ * Not the address of the file alone: the kernel uses it again at once. Nor those of the dentry and the inode. A file
+ * without a directory is its own parent, has no hash, and mostly shares its inode with all others of its kind.
  */
 static __always_inline u64 identity_of(s32 fd)
 {
@@ -38,10 +52,15 @@ static __always_inline u64 identity_of(s32 fd)
 
 	if (!path.dentry)
 		return 0;
+	void *parent = read_pointer(path.dentry + OFF_DENTRY_PARENT);
+	u64 hash_len = read_u64(path.dentry + OFF_DENTRY_HASH_LEN);
+
 	sum = mixed(sum, (u64)path.mnt);
-	sum = mixed(sum, read_u64(path.dentry + OFF_DENTRY_PARENT));
-	sum = mixed(sum, read_u64(path.dentry + OFF_DENTRY_HASH_LEN));
+	sum = mixed(sum, (u64)parent);
+	sum = mixed(sum, hash_len);
 	sum = mixed(sum, !read_u64(path.dentry + OFF_DENTRY_HASH_PPREV));
+	if (parent == path.dentry)
+		sum = mixed_name(sum, read_pointer(path.dentry + OFF_DENTRY_NAME), hash_len >> 32);
 	return sum | 1;
 }
 

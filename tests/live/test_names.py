@@ -150,6 +150,25 @@ def test_threads_that_a_filter_hides(programs: Path, cli: Cli, work: Path) -> No
     assert found == [f"{work}/{name}" for name in ("first", "second", "third")] + [None]
 
 
+ANONYMOUS = [f"anon_inode:[{'timer' if turn % 2 else 'event'}fd]" for turn in range(20)]
+
+
+def test_anonymous_files_of_a_process_that_is_not_traced(programs: Path, run, start: Start, work: Path) -> None:
+    """They have the same inode, are in no directory, and have names of the same length."""
+    process = run(programs / "anonymous_files", "process")
+    assert process.stdout.readline() == b"ready\n"
+    tracer = start("record", "-o", "out.parquet", "-e", "pread64", "-p", str(process.pid))
+    until_attached(tracer)
+    go_on(process)
+    assert tracer.wait(timeout=60) == 0
+    assert names(work / "out.parquet", "pread64") == ANONYMOUS
+
+
+def test_anonymous_files_of_a_hidden_thread(programs: Path, cli: Cli, work: Path) -> None:
+    cli("record", "-o", "out.parquet", "--comm", "seen", "-e", "pread64", "--", programs / "anonymous_files", "thread")
+    assert names(work / "out.parquet", "pread64") == ANONYMOUS
+
+
 def test_identity_is_always_compared(programs: Path, cli: Cli, work: Path) -> None:
     """What the entry for programs of 32 bits does to a number is noticed only so."""
     cli("record", "-o", "out.parquet", "--identity", "always", "-e", "pwrite64", "--", programs / "old_entry")
