@@ -7,6 +7,8 @@
 
 #define USER32_CS 0x23 /* __USER32_CS of arch/x86/include/asm/segment.h */
 
+#define BPF_GET_CURRENT_TASK_BTF 158 /* include/uapi/linux/bpf.h; older ones of bcc's don't know it */
+
 /* Keeps the compiler from checking one copy of an index and using another: the verifier follows registers. */
 #define OPAQUE(value) asm volatile("" : "+r"(value))
 
@@ -31,6 +33,27 @@ static __always_inline void *read_pointer(const void *address)
 	return (void *)read_u64(address);
 }
 
+/* The current task, whose fields can be loaded as they are (Linux 5.11), where reading one by a helper takes 40 ns. */
+static __always_inline void *current_task(void)
+{
+	static void *(*loadable_task)(void) = (void *)BPF_GET_CURRENT_TASK_BTF;
+
+	return HAS_TASK_LOADS ? loadable_task() : (void *)bpf_get_current_task();
+}
+
+static __always_inline u32 load_u32(const void *task, u64 offset)
+{
+	return HAS_TASK_LOADS ? *(const u32 *)(task + offset) : read_u32(task + offset);
+}
+
+/* As bpf_get_current_pid_tgid gives it, of the current task. */
+static __always_inline u64 id_of(const void *task)
+{
+	if (!HAS_TASK_LOADS)
+		return bpf_get_current_pid_tgid();
+	return (u64)load_u32(task, OFF_TASK_TGID) << 32 | load_u32(task, OFF_TASK_PID);
+}
+
 /* The flags of an exit of the current thread whose enter is not known to have been seen. */
 static __always_inline u8 exit_flags(void)
 {
@@ -40,7 +63,8 @@ static __always_inline u8 exit_flags(void)
 }
 
 #if defined(__x86_64__)
-/* Reads the arguments; not 0 for a program of 32 bits, whose numbers mean other calls.
+/* Reads the arguments; not 0 for a program of 32 bits, whose numbers mean other calls, where the kernel does not tell it
+ * of each call (compat.bpf.h).
  *
  * struct pt_regs from r10 on: r10 r9 r8 ax cx dx si di orig_ax ip cs (arch/x86/include/asm/ptrace.h). One read,
  * since each costs 40 ns.

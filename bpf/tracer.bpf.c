@@ -263,6 +263,7 @@ static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage
 }
 
 #include "filter.bpf.h"
+#include "compat.bpf.h"
 #include "enter.bpf.h"
 #include "exit.bpf.h"
 #include "tasks.bpf.h"
@@ -272,7 +273,13 @@ static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage
 
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid();
+	void *task = current_task();
+	u64 id = id_of(task);
+
+	if (is_compat(task)) {
+		enter_compat(id);
+		return 0;
+	}
 	u32 number = ctx->args[1];
 	struct syscall_rule *rule = find_rule(number);
 
@@ -409,11 +416,17 @@ static __always_inline int take_start(struct call *call)
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid();
+	void *task = current_task();
+	u64 id = id_of(task);
 
 	if (exit_quickly(id, ctx->args[1]))
 		return 0;
 	u32 number = read_number(ctx->args[0]);
+
+	if (is_compat(task)) {
+		exit_compat(number, ctx->args[1]);
+		return 0;
+	}
 	struct syscall_rule *rule = find_rule(number);
 
 	if (!rule || !(rule->flags & TRACER_RULE_KNOWN))

@@ -169,10 +169,19 @@ def test_anonymous_files_of_a_hidden_thread(programs: Path, cli: Cli, work: Path
     assert names(work / "out.parquet", "pread64") == ANONYMOUS
 
 
-def test_identity_is_always_compared(programs: Path, cli: Cli, work: Path) -> None:
-    """What the entry for programs of 32 bits does to a number is noticed only so."""
-    cli("record", "-o", "out.parquet", "--identity", "always", "-e", "pwrite64", "--", programs / "old_entry")
-    assert names(work / "out.parquet", "pwrite64") == [f"{work}/first", f"{work}/second"]
+@pytest.mark.parametrize("identity", ["auto", "always"])
+@pytest.mark.parametrize("others", [(), ("-Z",), ("--comm", "old_entry")])
+def test_the_entry_for_32_bits(identity: str, others: tuple[str, ...], programs: Path, cli: Cli, work: Path) -> None:
+    """Its calls are no rows, but counted, and what they do to names is noticed."""
+    options = ("--identity", identity, "-e", "all", *others)
+    ended = cli("record", "-o", "out.parquet", *options, "--fail-on-loss", "--", programs / "old_entry", status=3)
+    assert "lost: compat_call 6;" in ended.stderr
+    assert [name for name in pq.read_table(work / "out.parquet")["file"].to_pylist() if "forged" in str(name)] == []
+    if "-Z" in others:
+        return
+    moved = [f"{work}/moved/file"] * 2
+    assert names(work / "out.parquet", "pwrite64") == [f"{work}/first", f"{work}/second", f"{work}/dir/file", *moved]
+    assert names(work / "out.parquet", "access")[-2:] == [f"{work}/moved", f"{work}/moved/file"]
 
 
 def test_root_directory_of_its_own(programs: Path, cli: Cli, work: Path) -> None:

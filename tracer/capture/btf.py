@@ -12,6 +12,7 @@ VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 KIND_STRUCT = 4  # include/uapi/linux/btf.h
 KIND_UNION = 5
+KIND_FUNC = 12
 
 FIELDS: dict[str, tuple[str, str]] = {
     "OFF_TASK_PID": ("task_struct", "pid"),
@@ -58,6 +59,15 @@ IDENTITY_FIELDS: dict[str, tuple[str, str]] = {
 
 SECCOMP_FIELDS: dict[str, tuple[str, str]] = {"OFF_TASK_SECCOMP_MODE": ("task_struct", "seccomp.mode")}
 """What is needed to know a thread whose calls may be refused; a kernel without seccomp has none."""
+
+COMPAT_FIELDS: dict[str, tuple[str, str]] = {"OFF_TASK_STATUS": ("task_struct", "thread_info.status")}
+"""What is needed to know a call by the entry for 32 bits (x86)."""
+
+OPTIONAL = ((IDENTITY_FIELDS, "HAS_IDENTITY"), (SECCOMP_FIELDS, "HAS_SECCOMP"), (COMPAT_FIELDS, "HAS_COMPAT"))
+"""Fields that a kernel may lack, and the constant that says whether this one has them."""
+
+TASK_LOADS = "bpf_get_current_task_btf"
+"""The helper that gives a task whose fields need no other one to be read (Linux 5.11)."""
 
 
 class _Type(ctypes.Structure):
@@ -110,6 +120,10 @@ class KernelTypes:
             type_id = self._lib.btf__resolve_type(self._btf, found[1])
         return bits // 8
 
+    def has_function(self, name: str) -> bool:
+        """Whether the kernel has it."""
+        return bool(self._lib.btf__find_by_name_kind(self._btf, name.encode(), KIND_FUNC) > 0)
+
     def _find(self, type_id: int, name: str) -> tuple[int, int] | None:
         """Bit offset and type of a member, looking into anonymous structures and unions too."""
         address = self._lib.btf__type_by_id(self._btf, type_id)
@@ -138,15 +152,15 @@ def offsets(lib: Any) -> dict[str, int]:
     types = KernelTypes(lib)
     try:
         found = {constant: types.offset(structure, path) for constant, (structure, path) in FIELDS.items()}
-        return (
-            found | _optional(types, IDENTITY_FIELDS, "HAS_IDENTITY") | _optional(types, SECCOMP_FIELDS, "HAS_SECCOMP")
-        )
+        for fields, has in OPTIONAL:
+            found |= _optional(types, fields, has)
+        return found | {"HAS_TASK_LOADS": int(types.has_function(TASK_LOADS))}
     finally:
         types.close()
 
 
 def _optional(types: KernelTypes, fields: dict[str, tuple[str, str]], has: str) -> dict[str, int]:
-    """Fields that a kernel may lack, and the constant `has`: 1 if this one has all of them."""
+    """One of OPTIONAL: `has` is 1 if this kernel has all of the fields."""
     try:
         return {constant: types.offset(structure, path) for constant, (structure, path) in fields.items()} | {has: 1}
     except MachineError:

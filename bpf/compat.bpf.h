@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/* Calls by the entry for 32 bits, which programs of 64 bits can use, too (`int 0x80`).
+ *
+ * Their numbers are another table's and their arguments lie in other registers: taken for what they look like, they would
+ * be rows that the program has made up. They are counted, and what they may have done to names is told anew.
+ */
+#ifndef TRACER_COMPAT_BPF_H
+#define TRACER_COMPAT_BPF_H
+
+#include "filter.bpf.h"
+#include "identity.bpf.h"
+#include "tags.bpf.h"
+
+#define TS_COMPAT 0x2 /* arch/x86/include/asm/thread_info.h */
+
+/* Whether that is the current call of the current task: the kernel says so from before its enter until after its exit. */
+static __always_inline int is_compat(const void *task)
+{
+	return HAS_COMPAT && (load_u32(task, OFF_TASK_STATUS) & TS_COMPAT);
+}
+
+/* From here on the process's table may be another one. A thread among others may get one of its own. */
+static __always_inline void enter_compat(u64 id)
+{
+	struct filter_config *cfg = filter();
+	struct process *process = cfg ? traced(cfg, id) : 0;
+
+	if (process)
+		count_loss(TRACER_LOSS_COMPAT);
+	else
+		process = current_process(); /* of a thread that a filter hides */
+	if (process)
+		watch(process, thread_count() > 1 ? WATCH_DIVIDED : WATCH_COMPARED);
+}
+
+/* As TRACER_RULE_RENAMES has it, but for the numbers of arch/x86/entry/syscalls/syscall_32.tbl. */
+static __always_inline int compat_renames(u32 number)
+{
+	switch (number) {
+	case 10:  /* unlink */
+	case 21:  /* mount */
+	case 22:  /* umount */
+	case 38:  /* rename */
+	case 40:  /* rmdir */
+	case 52:  /* umount2 */
+	case 61:  /* chroot */
+	case 217: /* pivot_root */
+	case 278: /* mq_unlink */
+	case 301: /* unlinkat */
+	case 302: /* renameat */
+	case 346: /* setns */
+	case 353: /* renameat2 */
+	case 429: /* move_mount */
+		return 1;
+	}
+	return 0;
+}
+
+static __always_inline void exit_compat(u32 number, s64 ret)
+{
+	struct process *process = current_process();
+
+	if (process)
+		forget_all(process);
+	if ((ret == 0 && compat_renames(number)) || (process && process->shares_fs))
+		move_epoch();
+}
+
+#endif
