@@ -17,6 +17,13 @@
 #define NSFS_MAGIC 0x6e736673
 #define DEVPTS_SUPER_MAGIC 0x1cd1
 #define PROC_SUPER_MAGIC 0x9fa0
+#define SYSFS_MAGIC 0x62656572
+#define TMPFS_MAGIC 0x01021994
+#define RAMFS_MAGIC 0x858458f6
+
+#define MEM_MAJOR 1 /* include/uapi/linux/major.h */
+#define TTYAUX_MAJOR 5
+#define MISC_MAJOR 10
 
 struct path_pointers {
 	void *mnt;
@@ -178,8 +185,39 @@ static __always_inline int was_deleted(s32 fd)
 	return !path.dentry || is_deleted(&path);
 }
 
-/* Writes the name of a descriptor (or the working directory) into the record. A fleeting one may be deleted without a
- * call that is seen, as the kernel does it with a terminal whose master is closed, or with the folder of a process.
+/* The kernel's own file system for /dev, which has the magic number of another one. */
+static __always_inline int is_devtmpfs(void *inode, u32 magic)
+{
+	u64 wanted;
+
+	if (magic != TMPFS_MAGIC && magic != RAMFS_MAGIC)
+		return 0;
+	void *type = read_pointer(read_pointer(inode + OFF_INODE_SB) + OFF_SB_TYPE);
+
+	__builtin_memcpy(&wanted, "devtmpfs", sizeof(wanted));
+	return read_u64(read_pointer(type + OFF_FS_TYPE_NAME)) == wanted;
+}
+
+/* Whether the kernel takes the device away when it is unplugged. Those that are not are used most: /dev/null, /dev/zero,
+ * /dev/tty, /dev/fuse.
+ */
+static __always_inline int is_removable(void *inode)
+{
+	u32 major = read_u32(inode + OFF_INODE_RDEV) >> 20;
+
+	return major != MEM_MAJOR && major != TTYAUX_MAJOR && major != MISC_MAJOR;
+}
+
+/* Whether a file may be deleted without a call that is seen, as the kernel does it with a terminal whose master is closed,
+ * with the folder of a process, and with a device that is gone.
+ */
+static __always_inline int is_fleeting(void *inode, u32 magic)
+{
+	return magic == DEVPTS_SUPER_MAGIC || magic == PROC_SUPER_MAGIC || magic == SYSFS_MAGIC ||
+	       (is_devtmpfs(inode, magic) && is_removable(inode));
+}
+
+/* Writes the name of a descriptor (or the working directory) into the record.
  *
  * What is found out goes into maps, not into variables: so the verifier has one way into the walk to follow.
  */
@@ -199,7 +237,7 @@ static __always_inline void fill_name(struct record_buffer *buffer, struct namin
 
 	if (is_deleted(&path))
 		section->status |= TRACER_NAME_DELETED;
-	naming->now.is_fleeting = magic == DEVPTS_SUPER_MAGIC || magic == PROC_SUPER_MAGIC;
+	naming->now.is_fleeting = is_fleeting(inode, magic);
 	if (!name_special(section, text, &path, inode, magic))
 		walk(section, text, path);
 	naming->end = naming->at + sizeof(*section) + (section->len & TEXT_MASK);

@@ -1,7 +1,11 @@
-/* Files whose names go without a call of anybody's: a terminal's as its master closes, a process's folder as it ends. */
+/* Files whose names go without a call that says so: a terminal's as its master closes, a process's folder as it ends, a
+ * device and its folder in /sys as it is taken away.
+ */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -9,7 +13,7 @@
 #include "check.h"
 
 #define FAR 2000
-#define TURNS 4
+#define TURNS 12
 
 static void use(int fd)
 {
@@ -62,6 +66,36 @@ static void lose_a_process(void)
 	MUST(close(fd));
 }
 
+static void remove_device(int control, int device)
+{
+	while (ioctl(control, LOOP_CTL_REMOVE, device) < 0) {
+		MUST(errno == EBUSY ? 0 : -1); /* who hears of a new device looks at it */
+		usleep(1000);
+	}
+}
+
+static void lose_a_device(void)
+{
+	int control = MUST(open("/dev/loop-control", O_RDWR));
+	int device = MUST(ioctl(control, LOOP_CTL_ADD, -1));
+	struct stat status;
+	char path[64], folder[64];
+
+	snprintf(path, sizeof(path), "/dev/loop%d", device);
+	snprintf(folder, sizeof(folder), "/sys/devices/virtual/block/loop%d", device);
+	int fd = MUST(open(path, O_PATH)), folder_fd = MUST(open(folder, O_PATH | O_DIRECTORY));
+
+	use(fd);
+	use(folder_fd);
+	remove_device(control, device);
+	FAILS(ENOENT, stat(folder, &status)); /* its name goes when somebody looks for it */
+	use(fd);
+	use(folder_fd);
+	MUST(close(folder_fd));
+	MUST(close(fd));
+	MUST(close(control));
+}
+
 int main(void)
 {
 	struct rlimit most = {.rlim_cur = FAR + 1, .rlim_max = FAR + 1};
@@ -70,6 +104,7 @@ int main(void)
 	for (int turn = 0; turn < TURNS; turn++) {
 		lose_a_terminal();
 		lose_a_process();
+		lose_a_device();
 	}
 	return 0;
 }
