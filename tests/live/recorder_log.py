@@ -25,16 +25,19 @@ with no_deaf_thread():
 
 
 class LoggingRecorder:
-    """What takes the place of `ParquetRecorder`'s two steps."""
+    """What takes the place of `ParquetRecorder`'s steps."""
 
     def __init__(self, log: Path) -> None:
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
-        self._put, self._sync = ParquetRecorder._put, ParquetRecorder._sync
+        self._take, self._put, self._sync = ParquetRecorder._take, ParquetRecorder._put, ParquetRecorder._sync
 
     def install(self) -> None:
-        def put(recorder: ParquetRecorder, columns: Columns) -> None:
-            self.say("write", newest_ns=int(columns.arrays["time_ns"].max()))
-            self._put(recorder, columns)
+        def take(recorder: ParquetRecorder, columns: Columns) -> None:
+            self.say("taken", newest_ns=int(columns.arrays["time_ns"].max()))
+            self._take(recorder, columns)
+
+        def put(recorder: ParquetRecorder, columns: Columns, *, is_last: bool) -> None:
+            self._put(recorder, columns, is_last=is_last)
             self.say("written", rows=recorder.rows)
 
         def sync(recorder: ParquetRecorder, every_s: float) -> None:
@@ -44,7 +47,7 @@ class LoggingRecorder:
             if recorder._failure is None:
                 self.say("synced", rows=rows)
 
-        ParquetRecorder._put, ParquetRecorder._sync = put, sync
+        ParquetRecorder._take, ParquetRecorder._put, ParquetRecorder._sync = take, put, sync
 
     def say(self, what: str, **more: int) -> None:
         line = {"what": what, "at_ns": time.clock_gettime_ns(time.CLOCK_BOOTTIME)} | more

@@ -30,8 +30,8 @@ class WriterLog:
     def allowed_ns(self, killed_ns: int) -> int:
         """How old the newest row that is there may be: what a quiet machine takes, how far behind the calls the writer
         was (what waits in the kernel's ring is lost, too), and what the disk took to sync."""
-        writes = [line for line in self.lines() if line["what"] == "write"]
-        behind_ns = writes[-1]["at_ns"] - writes[-1]["newest_ns"]
+        taken = [line for line in self.lines() if line["what"] == "taken"]
+        behind_ns = taken[-1]["at_ns"] - taken[-1]["newest_ns"]
         return AT_MOST_NS + behind_ns + self._syncing_ns(killed_ns)
 
     def _syncing_ns(self, killed_ns: int) -> int:

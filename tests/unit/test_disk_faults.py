@@ -28,6 +28,9 @@ FOOTER = {"schema_version": "1", "loss": "{}"}
 ALWAYS_S = 1e-9
 """Everything is made safe after every batch."""
 
+NEVER_S = 600
+"""Nothing is, before the end."""
+
 
 class Fault:
     """Fails the n-th call of a kind."""
@@ -102,16 +105,16 @@ def batches_of_all_sizes() -> Iterator[Columns]:
     return chain(batches(5, 10), batches(1, 40), batches(3, 10))
 
 
-def run(path: Path) -> tuple[int, OutputError | None]:
+def run(path: Path, durable_s: float, made: Callable[[], Iterator[Columns]]) -> tuple[int, OutputError | None]:
     """Record; how many rows were safe, and the error."""
     try:
-        recorder = ParquetRecorder(path, durable_s=ALWAYS_S)
+        recorder = ParquetRecorder(path, durable_s=durable_s)
     except OutputError as error:
         return 0, error
     recorder.describe(lambda: FOOTER)
     failure = None
     try:
-        for columns in batches_of_all_sizes():
+        for columns in made():
             recorder.write(columns)
         recorder.close(FOOTER)
     except OutputError as error:
@@ -127,27 +130,52 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracer.sinks.tail.SPARSE_BYTES", 2_000)
 
 
-@pytest.mark.parametrize(
-    ("patch", "code", "at_least"),
-    [
-        pytest.param(failing_writes(half=False), errno.ENOSPC, 10, id="write-full"),
-        pytest.param(failing_writes(half=True), errno.ENOSPC, 10, id="write-half"),
-        pytest.param(failing_writes(half=False), errno.EDQUOT, 10, id="write-quota"),
-        pytest.param(failing("fdatasync"), errno.EIO, 5, id="fdatasync"),
-        pytest.param(failing("fsync"), errno.EIO, 1, id="fsync"),
-        pytest.param(failing("link"), errno.EIO, 1, id="link"),
-        pytest.param(failing("replace"), errno.EIO, 1, id="replace"),
-        pytest.param(failing("open"), errno.ENOSPC, 2, id="open"),
-    ],
-)
+FAULTS = [
+    pytest.param(failing_writes(half=False), errno.ENOSPC, 10, id="write-full"),
+    pytest.param(failing_writes(half=True), errno.ENOSPC, 10, id="write-half"),
+    pytest.param(failing_writes(half=False), errno.EDQUOT, 10, id="write-quota"),
+    pytest.param(failing("fdatasync"), errno.EIO, 5, id="fdatasync"),
+    pytest.param(failing("fsync"), errno.EIO, 1, id="fsync"),
+    pytest.param(failing("link"), errno.EIO, 1, id="link"),
+    pytest.param(failing("replace"), errno.EIO, 1, id="replace"),
+    pytest.param(failing("open"), errno.ENOSPC, 2, id="open"),
+]
+HELD = [
+    pytest.param(failing_writes(half=False), errno.ENOSPC, 1, id="write-full"),
+    pytest.param(failing_writes(half=True), errno.ENOSPC, 1, id="write-half"),
+    pytest.param(failing("fsync"), errno.EIO, 1, id="fsync"),
+    pytest.param(failing("link"), errno.EIO, 1, id="link"),
+    pytest.param(failing("open"), errno.ENOSPC, 1, id="open"),
+]
+
+
+@pytest.mark.parametrize(("patch", "code", "at_least"), FAULTS)
 def test_each_fails_until_all_pass(patch, code, at_least, tmp_path, monkeypatch):
+    check_each(patch, code, at_least, ALWAYS_S, batches_of_all_sizes, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(("patch", "code", "at_least"), HELD)
+@pytest.mark.parametrize("made", [lambda: batches(1, 10), batches_of_all_sizes], ids=["one", "all sizes"])
+def test_the_same_where_nothing_was_due_before_the_end(patch, code, at_least, made, tmp_path, monkeypatch):
+    check_each(patch, code, at_least, NEVER_S, made, tmp_path, monkeypatch)
+
+
+def check_each(
+    patch: Callable[[pytest.MonkeyPatch, Fault], None],
+    code: int,
+    at_least: int,
+    durable_s: float,
+    made: Callable[[], Iterator[Columns]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for number in count(1):
         folder = tmp_path / str(number)
         folder.mkdir()
         fault = Fault(number, code)
         with monkeypatch.context() as patched:
             patch(patched, fault)
-            safe, failure = run(folder / "a.parquet")
+            safe, failure = run(folder / "a.parquet", durable_s, made)
         if not fault.has_struck:
             assert failure is None
             break
@@ -158,7 +186,7 @@ def test_each_fails_until_all_pass(patch, code, at_least, tmp_path, monkeypatch)
     assert number > at_least
     assert [path.name for path in folder.iterdir()] == ["a.parquet"]
     rows = pq.read_table(folder / "a.parquet").column("seq").to_pylist()
-    assert rows == list(range(sum(columns.rows for columns in batches_of_all_sizes())))
+    assert rows == list(range(sum(columns.rows for columns in made())))
 
 
 def check_what_is_left(folder: Path, safe: int, failure: OutputError) -> None:

@@ -35,7 +35,6 @@ class Slice:
     def finish(self, footer: Mapping[str, str]) -> None:
         """Take no more rows."""
         self.file.finish(footer)
-        self.file.file.sync()
         self.ended_ns = now_ns()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -75,11 +74,11 @@ class FlightRecorder:
     def __str__(self) -> str:
         return f"{self._names} ({self._made} snapshot{'' if self._made == 1 else 's'})"
 
-    def write(self, batch: pa.RecordBatch, footer: Footer) -> None:
+    def write(self, batch: pa.RecordBatch, footer: Footer, *, is_last: bool = False) -> None:
         """Write a batch, and drop what is too old."""
         if not self._slices or self._slices[-1].ended_ns is not None:
             self._begin()
-        self._slices[-1].file.write(batch, footer)
+        self._slices[-1].file.write(batch, footer, is_last=is_last)
         self._turn(footer)
 
     def sync(self, footer: Footer) -> None:

@@ -32,6 +32,7 @@ class OutputFile:
         self.path = path
         self.force = force
         self._kept = False
+        self._is_complete = False
         try:
             self._check_name()
             self.temporary = path.with_name(temporary_name(path.name))
@@ -82,13 +83,22 @@ class OutputFile:
         except OSError:
             return False
 
-    def commit(self) -> int:
-        """Make what was written durable and give it its name; its size in bytes. Raises OutputError."""
+    def complete(self) -> None:
+        """Make all of the file outlive a crash of the machine: nothing more is written. Raises OutputError."""
         try:
             self.check()
             self.stream.flush()
             os.fsync(self.stream.fileno())
-            size = os.fstat(self.stream.fileno()).st_size
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        self._is_complete = True
+
+    def commit(self) -> int:
+        """Complete the file, unless that was done, and give it its name; its size in bytes. Raises OutputError."""
+        if not self._is_complete:
+            self.complete()
+        try:
+            size = self.stream.tell()
             self.stream.close()
             self._rename()
         except OSError as error:
@@ -97,7 +107,7 @@ class OutputFile:
 
     def _rename(self) -> None:
         if self.force:
-            self.temporary.replace(self.path)
+            os.replace(self.temporary, self.path)  # noqa: PTH105 - the method makes a path of its own to return
             return
         try:
             os.link(self.temporary, self.path)

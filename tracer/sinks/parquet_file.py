@@ -45,12 +45,13 @@ class ParquetFile:
     def __str__(self) -> str:
         return str(self.file.path)
 
-    def write(self, batch: pa.RecordBatch, footer: Footer) -> None:
-        """Write a batch; `footer` tells what the recording would say now."""
+    def write(self, batch: pa.RecordBatch, footer: Footer, *, is_last: bool = False) -> None:
+        """Write a batch; `footer` tells what the recording would say now. The last one is a row group, if no others
+        wait for it."""
         self._rows += batch.num_rows
-        if self._tail is None:
+        if self._tail is None or (is_last and not self._tail.rows):
             self._writer.write_batch(batch)
-        elif batch.num_rows >= SMALL_ROWS or _makes_a_group(self._tail, batch):
+        elif not is_small(batch.num_rows) or _makes_a_group(self._tail, batch):
             self._write_group(self._tail, batch, footer)
         else:
             self._tail.append(batch, footer())
@@ -74,12 +75,12 @@ class ParquetFile:
         return self.file.commit()
 
     def finish(self, footer: Mapping[str, str]) -> None:
-        """Complete the file, and leave it under its temporary name."""
+        """Complete the file, and leave it under its temporary name. Raises OutputError, too."""
         if self._tail is not None and self._tail.rows:
             self._writer.write_table(self._tail.table())
         self._writer.close(footer)
+        self.file.complete()
         if self._tail is not None:
-            self.file.sync()
             self.safe_rows = self._rows
             self._tail.close()
 
@@ -103,6 +104,11 @@ class ParquetFile:
         self._writer.checkpoint(footer())
         self.file.sync()
         tail.clear()
+
+
+def is_small(rows: int) -> bool:
+    """Whether a batch of so many rows is too small for a row group."""
+    return rows < SMALL_ROWS
 
 
 def _makes_a_group(tail: Tail, batch: pa.RecordBatch) -> bool:

@@ -83,13 +83,13 @@ class Parts:
         part = self._part
         return sum(done.size_bytes for done in self.done) + (part.bytes_written if part is not None else 0)
 
-    def write(self, batch: pa.RecordBatch, footer: Footer) -> None:
+    def write(self, batch: pa.RecordBatch, footer: Footer, *, is_last: bool = False) -> None:
         """Write a batch, a part of it into the next file if this one is full."""
         for day, piece in self._pieces(batch):
             if self._part is not None and day != self._day:
                 self._end(footer())
             part = self._part or self._begin(day, footer())
-            part.write(piece, lambda: self._footer(footer()))
+            part.write(piece, lambda: self._footer(footer()), is_last=is_last)
             self._rows += piece.num_rows
             if self._is_full(part):
                 self._end(footer())

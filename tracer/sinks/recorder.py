@@ -17,7 +17,7 @@ from tracer._fast import Columns
 from tracer.batch import record_batch
 from tracer.errors import OutputError
 from tracer.sinks.output_file import write_error
-from tracer.sinks.parquet_file import ParquetFile
+from tracer.sinks.parquet_file import ParquetFile, is_small
 from tracer.sinks.parquet_options import Footer
 
 T = TypeVar("T")
@@ -43,8 +43,8 @@ class Output(Protocol):
     def bytes_written(self) -> int:
         """Bytes so far."""
 
-    def write(self, batch: pa.RecordBatch, footer: Footer) -> None:
-        """Write a batch."""
+    def write(self, batch: pa.RecordBatch, footer: Footer, *, is_last: bool = False) -> None:
+        """Write a batch; if it is the last, nothing comes after it but `close`."""
 
     def sync(self, footer: Footer) -> None:
         """Make all rows so far safe."""
@@ -62,14 +62,13 @@ class Output(Protocol):
 class ParquetRecorder:
     """Writes column batches to one Parquet file, or to what `output` is; rows are numbered from 0.
 
-    `write` hands a batch to the writer's thread and returns; it blocks while three are waiting. That thread begins with
-    the second batch: a recording of one is written by `close`, which is quicker (a new thread finds all caches and
-    heaps cold: 2,000 rows took 4.1 ms, and take 2.9). `close` writes the footer keys, completes the file and gives it
-    its name. `abort` leaves nothing behind.
+    `write` hands a batch to the writer's thread and returns; it blocks while three are waiting. That thread holds a
+    small batch until another comes or it must be made safe: the last one is written by `close`, as a row group and by
+    the thread that calls it (a new thread finds all caches and heaps cold: 2,000 rows took 4.1 ms, and take 2.9).
+    `close` writes the footer keys, completes the file and gives it its name. `abort` leaves nothing behind.
 
-    With `durable_s` each batch is written as it comes, and so often everything is made safe: after a crash, or if
-    writing fails in the end, the temporary file holds it for `tracer-cli recover`. `describe` says who tells the footer
-    so far.
+    With `durable_s` everything that was handed over is made safe so often: after a crash, or if writing fails in the
+    end, the temporary file holds it for `tracer-cli recover`. `describe` says who tells the footer so far.
 
     Raises OutputError: at once if the file can't be made, at the next call if writing failed (disk full, say).
     """
@@ -81,11 +80,14 @@ class ParquetRecorder:
         self.rows = 0
         self.durable_s = durable_s
         self._output = output or ParquetFile(path, force=force, durable=durable_s is not None)
-        self._first: Columns | None = None
-        self._queue: queue.Queue[Waiting] | None = None
+        self._held: Columns | None = None
+        self._queue: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(QUEUED_BATCHES):
+            self._room.put(None)
         self._failure: OutputError | None = None
         self._footer: Footer = dict
-        self._due_s = time.monotonic() + (durable_s or 0)
+        self._due_s = 0.0
         self._thread: threading.Thread | None = None
         self._is_ended = False
 
@@ -113,22 +115,16 @@ class ParquetRecorder:
         """Queue a batch, which is released when it has been written (or dropped after a failure)."""
         if self._failure is not None:
             raise self._failure
-        if self._queue is None:
-            if self._first is None and self.durable_s is None:
-                self._first = columns
-                return
-            self._queue = self._start_thread()
-        self._queue.put(columns)
+        self._room.get()
+        self._hand_over(columns)
 
     def snapshot(self) -> None:
         """Have the flight recorder that this one writes to make a recording of what it has. Does not wait for it."""
-        if self._queue is None:
-            self._queue = self._start_thread()
-        self._queue.put(SNAPSHOT)
+        self._hand_over(SNAPSHOT)
 
     def close(self, footer: Mapping[str, str]) -> int:
         """Write what is queued and the footer keys (`tracer.` is put before each); the size in bytes."""
-        self._finish()
+        self._finish(is_last=True)
         size = self._attempt(lambda: self._output.close(footer))
         if self._failure is not None or size is None:
             self.abort()
@@ -153,52 +149,65 @@ class ParquetRecorder:
             self._failure = given_up
         return kept
 
-    def _start_thread(self) -> queue.Queue[Waiting]:
-        waiting: queue.Queue[Waiting] = queue.Queue(QUEUED_BATCHES)
-        if self._first is not None:
-            waiting.put(self._first)
-            self._first = None
-        self._thread = threading.Thread(target=self._run, args=[waiting], name="tracer-writer", daemon=True)
-        self._thread.start()
-        return waiting
+    def _hand_over(self, waiting: Columns | Literal["snapshot"]) -> None:
+        self._queue.put(waiting)
+        if self._thread is None:
+            self._due_s = time.monotonic() + (self.durable_s or 0)
+            thread = threading.Thread(target=self._run, name="tracer-writer", daemon=True)
+            thread.start()
+            self._thread = thread
 
-    def _finish(self) -> None:
-        if self._is_ended:
-            return
-        self._is_ended = True
-        if self._queue is not None and self._thread is not None:
-            self._queue.put(None)
+    def _finish(self, *, is_last: bool = False) -> None:
+        """End the writer's thread, and write what it held."""
+        if self._thread is not None:
+            if not self._is_ended:
+                self._is_ended = True
+                self._queue.put(None)
             self._thread.join()
-        elif self._first is not None:
-            self._write(self._first)
+        self._write_held(is_last=is_last)
 
-    # ---- on the writer's thread, if there is one ----
+    # ---- on the writer's thread ----
 
-    def _run(self, waiting: queue.Queue[Waiting]) -> None:
-        while (columns := self._next(waiting)) is not None:
-            if columns == SNAPSHOT:
+    def _run(self) -> None:
+        while (waiting := self._next()) is not None:
+            self._write_held()
+            if waiting == SNAPSHOT:
                 self._attempt(lambda: self._output.snapshot(self._footer))
             else:
-                self._write(columns)
+                self._room.put(None)  # not before: what is held, what waits and what is being filled are five at most
+                self._take(waiting)
 
-    def _next(self, waiting: queue.Queue[Waiting]) -> Waiting:
+    def _next(self) -> Waiting:
         """The next batch; while there is none, what is there is made safe when that is due."""
         while self.durable_s is not None:
-            with suppress(queue.Empty):
-                return waiting.get(timeout=max(0.0, self._due_s - time.monotonic()))
-            self._sync(self.durable_s)
-        return waiting.get()
+            try:
+                return self._queue.get(timeout=max(0.0, self._due_s - time.monotonic()))
+            except queue.Empty:
+                self._make_safe(self.durable_s)
+        return self._queue.get()
 
-    def _write(self, columns: Columns) -> None:
+    def _take(self, columns: Columns) -> None:
+        self._held = columns
+        if not is_small(columns.rows):
+            self._write_held()
+        if self.durable_s is not None and time.monotonic() >= self._due_s:
+            self._make_safe(self.durable_s)
+
+    def _make_safe(self, durable_s: float) -> None:
+        self._write_held()
+        self._sync(durable_s)
+
+    def _write_held(self, *, is_last: bool = False) -> None:
+        columns, self._held = self._held, None
+        if columns is None:
+            return
         try:
-            self._attempt(lambda: self._put(columns))
+            self._attempt(lambda: self._put(columns, is_last=is_last))
         finally:
             columns.release()
-        if self.durable_s is not None and time.monotonic() >= self._due_s:
-            self._sync(self.durable_s)
 
-    def _put(self, columns: Columns) -> None:
-        self._output.write(record_batch(columns, self.rows), self._footer)
+    def _put(self, columns: Columns, *, is_last: bool) -> None:
+        self._output.write(record_batch(columns, self.rows), self._footer, is_last=is_last)
         self.rows += columns.rows
 
     def _sync(self, durable_s: float) -> None:

@@ -33,7 +33,7 @@ class Tail:
     """
 
     def __init__(self, temporary: Path) -> None:
-        self.path = temporary.with_suffix(TAIL)
+        self._temporary = temporary
         self.rows = 0
         self.memory_bytes = 0
         """What its batches took in memory, each by itself."""
@@ -44,6 +44,11 @@ class Tail:
         self._piece = io.BytesIO()
         self._footer: Mapping[str, str] = {}
         self._said: Mapping[str, str] = {}
+
+    @property
+    def path(self) -> Path:
+        """The file that it is in, once there are rows."""
+        return self._temporary.with_suffix(TAIL)
 
     @property
     def bytes_written(self) -> int:
