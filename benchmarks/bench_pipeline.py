@@ -17,7 +17,7 @@ SIZES = (2_000, 1_000_000)
 def case(name: str, values: int | None = None, **options: Any) -> Case:
     """One of the pipelines."""
     make = partial(PIPELINES[name], **options)
-    if name.endswith("file"):
+    if "_file" in name:
         return Case(make, values, memory="all")
     counted = TuiLoopCounted if name.startswith("tui") else HeadlessLoopCounted
     return Case(make, values, memory="all threads, the writing of rows left out", counted=partial(counted, **options))

@@ -1,8 +1,8 @@
 """The event loop as its allocations are counted: those of every thread but what Arrow needs to write a file.
 
-The loops are the measured ones, with a recorder whose thread takes each batch and gives it back unwritten. A run ends
-when that thread, and the view's where there is one, have done all they had to do: nothing is left out because it
-happened later.
+The loops are the measured ones, with a recorder whose thread takes each batch and gives it back unwritten, a small one
+when the next comes. A run ends when that thread, and the view's where there is one, have done all they had to do:
+nothing is left out because it happened later.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 from workload import HeadlessLoop, TuiLoop, new_view
 
 from tracer._fast import Columns
-from tracer.sinks.recorder import ParquetRecorder
+from tracer.sinks.recorder import DURABLE_S, ParquetRecorder
 
 
 class UnwrittenRecorder(ParquetRecorder):
-    """Queues and releases batches as ever; between that it only counts their rows."""
+    """Queues, holds and releases batches as ever; between that it only counts their rows."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, force=True)
+        super().__init__(path, force=True, durable_s=DURABLE_S)
         self._handed = 0
         self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
 
@@ -30,17 +30,17 @@ class UnwrittenRecorder(ParquetRecorder):
         super().write(columns)
 
     def wait(self) -> None:
-        """Until all batches so far are released."""
+        """Until all batches so far are taken, and released but for one that is held."""
         while self._handed:
             self._done.get(timeout=60)
             self._handed -= 1
 
-    def _write(self, columns: Columns) -> None:
-        super()._write(columns)
+    def _take(self, columns: Columns) -> None:
+        sys.setprofile(None)  # see allocations.py
+        super()._take(columns)
         self._done.put(None)
 
-    def _put(self, columns: Columns) -> None:
-        sys.setprofile(None)  # see allocations.py
+    def _put(self, columns: Columns, *, is_last: bool) -> None:
         self.rows += columns.rows
 
 

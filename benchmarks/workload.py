@@ -24,7 +24,7 @@ from tracer.capture.generator import Block, pieces
 from tracer.live.fanout import Fanout
 from tracer.live.view import LiveView
 from tracer.pipeline import BATCH_ROWS, BLOCK_BYTES, Clock, new_engine
-from tracer.sinks.recorder import ParquetRecorder
+from tracer.sinks.recorder import DURABLE_S, ParquetRecorder
 from tracer.syscalls import ByteClass, calls_moving
 
 EVERY_CALL = frozenset(rule.name for rule in syscalls.TABLE)
@@ -123,8 +123,8 @@ class Pipeline:
 
 
 def new_recorder(path: Path) -> ParquetRecorder:
-    """A started recorder as `tracer-cli record` has it."""
-    return ParquetRecorder(path, force=True)
+    """A started recorder as `tracer-cli record` and the dashboard have it, who make rows safe every second."""
+    return ParquetRecorder(path, force=True, durable_s=DURABLE_S)
 
 
 class HeadlessLoop(Pipeline):
@@ -145,21 +145,25 @@ class HeadlessLoop(Pipeline):
         self.consume = self.recorder.write  # type: ignore[method-assign]
 
     def get_going(self) -> None:
-        """Two small batches before, so that the recorder's thread is there and waits for work, as in a long session."""
-        rows = 0
+        """Two small batches before, so that the recorder's thread is there, has written the first, holds the second and
+        waits for work, as in a long session."""
+        written = self.recorder.rows
         for blocks in itertools.islice(self.first_calls, 2):
             for block in blocks:
                 self.first_engine.feed(block)
-            columns = self.first_engine.take()
-            rows += columns.rows
-            self.consume(columns)
+            self.consume(self.first_engine.take())
         deadline = time.monotonic() + 10
-        while self.recorder.rows < rows:
+        while self.recorder.rows == written:
             assert time.monotonic() < deadline, "the recorder doesn't write"
             time.sleep(0.0002)
 
     def finish(self) -> None:
         self.recorder.close(FOOTER)
+
+
+def plain_recorder(path: Path) -> ParquetRecorder:
+    """A started recorder as `tracer-cli replay` has it: nothing is safe before the end."""
+    return ParquetRecorder(path, force=True)
 
 
 class HeadlessFile(HeadlessLoop):
@@ -178,6 +182,11 @@ class HeadlessFile(HeadlessLoop):
 
     def finish(self) -> None:
         pass
+
+
+class HeadlessFilePlain(HeadlessFile):
+    covers = HeadlessFile.covers + ". The recorder makes nothing safe before the end, as that of replay"
+    make_recorder = staticmethod(plain_recorder)
 
 
 def new_view() -> LiveView:
@@ -243,6 +252,7 @@ class TuiFile(TuiLoop):
 
 headless_parquet_loop = HeadlessLoop
 headless_parquet_file = HeadlessFile
+headless_parquet_file_plain = HeadlessFilePlain
 tui_parquet_loop = TuiLoop
 tui_parquet_loop_seen = TuiLoopSeen
 tui_parquet_file = TuiFile
@@ -252,6 +262,7 @@ PIPELINES: dict[str, type[Pipeline]] = {
     "tui_parquet_loop": TuiLoop,
     "tui_parquet_loop_seen": TuiLoopSeen,
     "headless_parquet_file": HeadlessFile,
+    "headless_parquet_file_plain": HeadlessFilePlain,
     "tui_parquet_file": TuiFile,
 }
 """By name: `PIPELINES[name](folder, pairs=2_000, mix="ReadHeavy", threads=10)`."""

@@ -122,6 +122,7 @@ def test_what_is_no_result_is_told_in_a_line(tmp_path: Path) -> None:
 def test_files_are_compared_in_turns() -> None:
     printed = run_script("in_turns.py", "2000", "3")
     assert re.search(r"^headless_parquet_file / pyarrow_alone: [0-9.]+ \(", printed, re.MULTILINE)
+    assert re.search(r"^headless_parquet_file / headless_parquet_file_plain: [0-9.]+ \(", printed, re.MULTILINE)
     assert re.search(r"^tui_parquet_file / headless_parquet_file: [0-9.]+ \(", printed, re.MULTILINE)
 
 
@@ -146,6 +147,7 @@ PIPELINES = (
     "tui_parquet_loop",
     "tui_parquet_loop_seen",
     "headless_parquet_file",
+    "headless_parquet_file_plain",
     "tui_parquet_file",
 )
 MIXES = ("ReadHeavy", "WriteHeavy", "MetadataHeavy", "DiverseAllTypes")
