@@ -26,7 +26,7 @@ class UnwrittenRecorder(ParquetRecorder):
         self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def write(self, columns: Columns) -> None:
-        self._handed += 1
+        self._handed += self._is_begun  # the first is held at once
         super().write(columns)
 
     def wait(self) -> None:

@@ -145,8 +145,8 @@ class HeadlessLoop(Pipeline):
         self.consume = self.recorder.write  # type: ignore[method-assign]
 
     def get_going(self) -> None:
-        """Two small batches before, so that the recorder's thread is there, has written the first, holds the second and
-        waits for work, as in a long session."""
+        """Two small batches before, so that the recorder's thread is there, has written one, holds the other and waits
+        for work, as in a long session."""
         written = self.recorder.rows
         for blocks in itertools.islice(self.first_calls, 2):
             for block in blocks:

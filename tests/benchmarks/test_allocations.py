@@ -33,7 +33,7 @@ def test_the_loop_allocates_little_on_all_its_threads(name: str, allocations: in
     assert found[1] <= size
 
 
-@pytest.mark.parametrize(("name", "most"), [("headless_parquet_file/2000", 1.10), ("tui_parquet_file/2000", 1.11)])
-def test_a_file_takes_few_allocations_beyond_pyarrows_own(name: str, most: float) -> None:
-    """With the recorder of `tracer-cli record` and the dashboard, and its thread; the second with the view as well."""
-    assert counted(name)[0] <= most * counted("pyarrow_alone/2000")[0]
+@pytest.mark.parametrize("name", ["headless_parquet_file/2000", "tui_parquet_file/2000"])
+def test_a_file_takes_few_allocations_beyond_pyarrows_own(name: str) -> None:
+    """With the recorder of `tracer-cli record` and the dashboard, and its thread."""
+    assert counted(name)[0] <= 1.10 * counted("pyarrow_alone/2000")[0]

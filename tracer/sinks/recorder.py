@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import queue
 import shlex
 import threading
@@ -64,8 +65,9 @@ class ParquetRecorder:
 
     `write` hands a batch to the writer's thread and returns; it blocks while three are waiting. That thread holds a
     small batch until another comes or it must be made safe: the last one is written by `close`, as a row group and by
-    the thread that calls it (a new thread finds all caches and heaps cold: 2,000 rows took 4.1 ms, and take 2.9).
-    `close` writes the footer keys, completes the file and gives it its name. `abort` leaves nothing behind.
+    the thread that calls it (a new thread finds all caches and heaps cold: 2,000 rows took 4.1 ms, and take 2.9). For
+    the sake of a single one nobody waits for the new thread. `close` writes the footer keys, completes the file and
+    gives it its name. `abort` leaves nothing behind.
 
     With `durable_s` everything that was handed over is made safe so often: after a crash, or if writing fails in the
     end, the temporary file holds it for `tracer-cli recover`. `describe` says who tells the footer so far.
@@ -88,8 +90,13 @@ class ParquetRecorder:
         self._failure: OutputError | None = None
         self._footer: Footer = dict
         self._due_s = 0.0
-        self._thread: threading.Thread | None = None
+        self._is_begun = False
+        self._is_queued = False
         self._is_ended = False
+        self._writing = threading.Lock()
+        """Whose it is writes what is held."""
+        self._running = threading.Lock()
+        """The writer's thread has it while it runs."""
 
     @property
     def bytes_written(self) -> int:
@@ -115,8 +122,12 @@ class ParquetRecorder:
         """Queue a batch, which is released when it has been written (or dropped after a failure)."""
         if self._failure is not None:
             raise self._failure
-        self._room.get()
-        self._hand_over(columns)
+        if self._is_begun or not is_small(columns.rows):
+            self._room.get()
+            self._hand_over(columns)
+        else:
+            self._held = columns
+            self._begin()
 
     def snapshot(self) -> None:
         """Have the flight recorder that this one writes to make a recording of what it has. Does not wait for it."""
@@ -151,31 +162,49 @@ class ParquetRecorder:
 
     def _hand_over(self, waiting: Columns | Literal["snapshot"]) -> None:
         self._queue.put(waiting)
-        if self._thread is None:
-            self._due_s = time.monotonic() + (self.durable_s or 0)
-            thread = threading.Thread(target=self._run, name="tracer-writer", daemon=True)
-            thread.start()
-            self._thread = thread
+        self._is_queued = True
+        if not self._is_begun:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Begin the writer's thread, and don't wait for that, as threading.Thread does: with other programs about it
+        takes a millisecond and more until it has a processor."""
+        self._due_s = time.monotonic() + (self.durable_s or 0)
+        self._running.acquire()
+        try:
+            _thread.start_new_thread(self._run, ())
+        except BaseException:
+            self._running.release()
+            raise
+        self._is_begun = True
 
     def _finish(self, *, is_last: bool = False) -> None:
-        """End the writer's thread, and write what it held."""
-        if self._thread is not None:
-            if not self._is_ended:
-                self._is_ended = True
-                self._queue.put(None)
-            self._thread.join()
+        """End the writer's thread, when it has taken all that was queued, and write what it held."""
+        with self._writing:
+            self._is_ended = True
+        self._queue.put(None)
+        if self._is_queued:
+            with self._running:
+                pass
         self._write_held(is_last=is_last)
 
     # ---- on the writer's thread ----
 
     def _run(self) -> None:
-        while (waiting := self._next()) is not None:
-            self._write_held()
-            if waiting == SNAPSHOT:
-                self._attempt(lambda: self._output.snapshot(self._footer))
-            else:
-                self._room.put(None)  # not before: what is held, what waits and what is being filled are five at most
-                self._take(waiting)
+        try:
+            while (waiting := self._next()) is not None:
+                with self._writing:
+                    self._handle(waiting)
+        finally:
+            self._running.release()
+
+    def _handle(self, waiting: Columns | Literal["snapshot"]) -> None:
+        self._write_held()
+        if waiting == SNAPSHOT:
+            self._attempt(lambda: self._output.snapshot(self._footer))
+        else:
+            self._room.put(None)  # not before: what is held, what waits and what is being filled are five at most
+            self._take(waiting)
 
     def _next(self) -> Waiting:
         """The next batch; while there is none, what is there is made safe when that is due."""
@@ -183,7 +212,9 @@ class ParquetRecorder:
             try:
                 return self._queue.get(timeout=max(0.0, self._due_s - time.monotonic()))
             except queue.Empty:
-                self._make_safe(self.durable_s)
+                with self._writing:
+                    if not self._is_ended:
+                        self._make_safe(self.durable_s)
         return self._queue.get()
 
     def _take(self, columns: Columns) -> None:
