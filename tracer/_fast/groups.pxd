@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from tracer._fast.sketch cimport (
-    BIN_COUNT, Bins, Sketch, add_to_bin, free_bins, reserve_bins, widen,
+    BIN_COUNT, Bins, Sketch, add_to_bin, free_bins, make_wide, reserve_bins, widen,
 )
 
 
@@ -156,7 +156,9 @@ cdef inline int clear_groups(Groups *groups) noexcept nogil:
     clear_group(groups, OTHER)
     if reserve_bins(&groups.bins, groups.max_keys + FIRST) < 0:
         return -1
-    return widen(&groups.bins, &groups.sketches[OTHER], 0, BIN_COUNT - 1)  # so that folding needs no memory
+    if widen(&groups.bins, &groups.sketches[OTHER], 0, BIN_COUNT - 1) < 0:
+        return -1
+    return make_wide(&groups.bins, &groups.sketches[OTHER])  # so that folding needs no memory
 
 
 cdef inline void add_counts(Counts *into, const Counts *counts) noexcept nogil:

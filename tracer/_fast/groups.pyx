@@ -4,7 +4,9 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from tracer._fast.sketch cimport BIN_COUNT, Bins, Sketch, bin_of, give_window, merge
+from tracer._fast.sketch cimport (
+    BIN_COUNT, FULL_WINDOW, Bins, Sketch, add_wide, bin_of, count_at, first_bin, give_window, window_size,
+)
 
 
 cdef uint32_t rank(Groups *groups, uint32_t keep, uint32_t *surplus) noexcept nogil:
@@ -26,19 +28,20 @@ cdef uint32_t rank(Groups *groups, uint32_t keep, uint32_t *surplus) noexcept no
 
 
 cdef inline void fold(Groups *groups, uint32_t group, Counts *sum) noexcept nogil:
-    """Merge a group into `other`, whose window is full: no memory is needed. Its counts are added to `sum`."""
+    """Merge a group into `other`, whose window is full and wide: no memory is needed. Its counts are added to `sum`."""
     cdef Sketch *sketch = &groups.sketches[group]
     cdef const uint32_t *cells = groups.bins.data + sketch.window
-    cdef uint32_t *into = groups.bins.data + groups.sketches[OTHER].window + sketch.low
+    cdef uint32_t *into = groups.bins.data + groups.sketches[OTHER].window + first_bin(sketch)
     cdef uint32_t i
     groups.folded += groups.counts[group].calls > 0
     groups.text_live -= groups.name_bytes if groups.name_bytes else groups.keys[group].size
     add_counts(sum, &groups.counts[group])
-    if sum.calls <= <uint32_t> -1:  # no bin can overflow
+    if sum.calls <= <uint32_t> -1:  # no bin can exceed 32 bits
         for i in range(sketch.size):
             into[i] += cells[i]
     else:
-        merge(&groups.bins, &groups.sketches[OTHER], &groups.bins, sketch)
+        for i in range(sketch.size):
+            add_wide(into, FULL_WINDOW, i, count_at(cells, sketch, i))
     give_window(&groups.bins, sketch)
 
 
@@ -103,19 +106,20 @@ cdef int collect_text(Groups *groups) noexcept nogil:
 
 
 cdef uint32_t live_bins(const Groups *groups) noexcept nogil:
-    """Bins in the windows that are wanted."""
-    cdef uint32_t live = groups.sketches[NONE].size + groups.sketches[OTHER].size
+    """Numbers in the windows that are wanted."""
+    cdef uint32_t live = window_size(&groups.sketches[NONE]) + window_size(&groups.sketches[OTHER])
     cdef uint32_t i
     for i in range(groups.keys_count):
-        live += groups.sketches[groups.order[i]].size
+        live += window_size(&groups.sketches[groups.order[i]])
     return live
 
 
 cdef void move_window(Bins *bins, Sketch *sketch, uint32_t *spare, uint32_t *used) noexcept nogil:
-    if sketch.size > 1:
-        memcpy(spare + used[0], bins.data + sketch.window, sketch.size * sizeof(uint32_t))
+    cdef uint32_t size = window_size(sketch)
+    if size > 1:
+        memcpy(spare + used[0], bins.data + sketch.window, size * sizeof(uint32_t))
         sketch.window = used[0]
-        used[0] += sketch.size
+        used[0] += size
 
 
 cdef int collect_bins(Groups *groups) noexcept nogil:

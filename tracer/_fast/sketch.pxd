@@ -4,8 +4,8 @@ A bin is a 32nd of an octave wide (values below 64 have one each), and a quantil
 most 1/64 off. Any 64-bit value has a bin. A sketch keeps only a window of bins around the values it has seen, a power
 of two long: one with a single latency has a single bin. Sketches merge without loss.
 
-A bin holds up to 2^32 - 1. When one would exceed that, all bins of its sketch are halved (rounded up): from there on
-older values weigh half, and quantiles stay what they were.
+A bin counts in 32 bits, until one of its sketch would exceed them: from then on the sketch is wide, with 32 more bits
+for each of its bins, and always takes the slower way. All values weigh the same, however many there are.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -20,8 +20,9 @@ cdef extern from *:
 cdef enum:
     BIN_COUNT = 1920  # a bin for every uint64_t
     FULL_WINDOW = 2048  # the window that holds them all
+    WIDE = 0x8000
     LEAST_WINDOW = 8
-    WINDOW_SIZES = 9
+    WINDOW_SIZES = 10  # up to a full one that is wide
 
 
 cdef struct Bins:
@@ -38,8 +39,8 @@ cdef struct Bins:
 
 cdef struct Sketch:
     uint32_t window  # where it begins; of a sketch with one bin or none, its single
-    uint16_t low  # the window's first bin
-    uint16_t size  # 0: no value yet
+    uint16_t low  # the window's first bin; if the sketch is wide, WIDE is added, so that no bin seems to be in it
+    uint16_t size  # bins; as many numbers follow with their upper halves in a wide one. 0: no value yet
 
 
 cdef inline uint32_t bin_of(uint64_t value) noexcept nogil:
@@ -56,6 +57,31 @@ cdef inline uint64_t middle_of(uint32_t bin) noexcept nogil:
     return (<uint64_t> ((bin & 31) | 32) << shift) + (<uint64_t> 1 << (shift - 1))
 
 
+cdef inline bint is_wide(const Sketch *sketch) noexcept nogil:
+    return sketch.low & WIDE != 0
+
+
+cdef inline uint32_t first_bin(const Sketch *sketch) noexcept nogil:
+    return sketch.low & (WIDE - 1)
+
+
+cdef inline uint32_t window_size(const Sketch *sketch) noexcept nogil:
+    """Numbers in a sketch's window."""
+    return <uint32_t> sketch.size << is_wide(sketch)
+
+
+cdef inline uint64_t count_at(const uint32_t *cells, const Sketch *sketch, uint32_t i) noexcept nogil:
+    """Values in a bin, counted from the window's first."""
+    return cells[i] | (<uint64_t> cells[sketch.size + i] << 32 if is_wide(sketch) else 0)
+
+
+cdef inline void add_wide(uint32_t *cells, uint32_t size, uint32_t i, uint64_t count) noexcept nogil:
+    """Count in a wide sketch of so many bins."""
+    cdef uint64_t sum = cells[i] + count
+    cells[i] = <uint32_t> sum
+    cells[size + i] += <uint32_t> (sum >> 32)
+
+
 cdef inline void free_bins(Bins *bins) noexcept nogil:
     free(bins.data)
     free(bins.spare)
@@ -65,7 +91,8 @@ cdef inline void free_bins(Bins *bins) noexcept nogil:
 cdef int reserve_bins(Bins *bins, uint32_t size) noexcept nogil
 cdef void give_window(Bins *bins, const Sketch *sketch) noexcept nogil
 cdef int widen(Bins *bins, Sketch *sketch, uint32_t low, uint32_t high) noexcept nogil
-cdef int add_slowly(Bins *bins, Sketch *sketch, uint32_t bin, uint32_t count) noexcept nogil
+cdef int make_wide(Bins *bins, Sketch *sketch) noexcept nogil
+cdef int add_slowly(Bins *bins, Sketch *sketch, uint32_t bin, uint64_t count) noexcept nogil
 cdef int merge(Bins *into_bins, Sketch *into, const Bins *bins, const Sketch *sketch) noexcept nogil
 cdef void quantiles(
     const Bins *bins, const Sketch *sketch, const double *wanted, uint64_t *values, int count,

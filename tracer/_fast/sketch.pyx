@@ -30,7 +30,7 @@ cdef void give_window(Bins *bins, const Sketch *sketch) noexcept nogil:
     """Let others have the window of a sketch that is not used any more."""
     cdef uint32_t *unused
     if sketch.size > 1:
-        unused = unused_of(bins, sketch.size)
+        unused = unused_of(bins, window_size(sketch))
         bins.data[sketch.window] = unused[0]
         unused[0] = sketch.window
 
@@ -47,52 +47,76 @@ cdef int take_window(Bins *bins, uint32_t size, uint32_t *window) noexcept nogil
     return 0
 
 
+cdef int move(Bins *bins, Sketch *sketch, uint32_t low, uint32_t size, bint wide) noexcept nogil:
+    """Give a sketch another window, which holds the one before; -1 when memory is out."""
+    cdef uint32_t window
+    cdef uint32_t *cells
+    cdef const uint32_t *before
+    if take_window(bins, size << wide, &window) < 0:
+        return -1
+    if sketch.size > 0:
+        before = bins.data + sketch.window
+        cells = bins.data + window + (first_bin(sketch) - low)
+        memcpy(cells, before, sketch.size * sizeof(uint32_t))
+        if is_wide(sketch):
+            memcpy(cells + size, before + sketch.size, sketch.size * sizeof(uint32_t))
+        give_window(bins, sketch)
+    sketch.window = window
+    sketch.low = <uint16_t> (low | (WIDE if wide else 0))
+    sketch.size = <uint16_t> size
+    return 0
+
+
 cdef int widen(Bins *bins, Sketch *sketch, uint32_t low, uint32_t high) noexcept nogil:
     """Make the window of a sketch hold the bins low to high, and what it held; -1 when memory is out."""
     cdef uint32_t size = LEAST_WINDOW
-    cdef uint32_t window
-    cdef bint down = sketch.size > 0 and low < sketch.low
+    cdef uint32_t first = first_bin(sketch)
+    cdef bint down = sketch.size > 0 and low < first
     if sketch.size > 0:
-        low = min(low, <uint32_t> sketch.low)
-        high = max(high, <uint32_t> sketch.low + sketch.size - 1)
+        low = min(low, first)
+        high = max(high, first + sketch.size - 1)
     while size <= high - low:
         size *= 2
     if down:  # room below, where it was needed
         low = high + 1 - size if high + 1 > size else 0
     if low + size > BIN_COUNT:  # nothing is above
         low = BIN_COUNT - size if size < BIN_COUNT else 0
-    if take_window(bins, size, &window) < 0:
+    return move(bins, sketch, low, size, is_wide(sketch))
+
+
+cdef int make_wide(Bins *bins, Sketch *sketch) noexcept nogil:
+    """Let a sketch with values count beyond 32 bits; -1 when memory is out."""
+    if sketch.size == 1 and widen(bins, sketch, sketch.low, sketch.low) < 0:
         return -1
-    if sketch.size > 0:
-        memcpy(bins.data + window + (sketch.low - low), bins.data + sketch.window, sketch.size * sizeof(uint32_t))
-        give_window(bins, sketch)
-    sketch.window = window
-    sketch.low = <uint16_t> low
-    sketch.size = <uint16_t> size
-    return 0
+    return move(bins, sketch, sketch.low, sketch.size, True)
 
 
-cdef int add_slowly(Bins *bins, Sketch *sketch, uint32_t bin, uint32_t count) noexcept nogil:
-    """`add_to_bin` where the bin is outside the window, or full."""
+cdef int add_slowly(Bins *bins, Sketch *sketch, uint32_t bin, uint64_t count) noexcept nogil:
+    """`add_to_bin` where the bin is outside the window, or full, or the sketch is wide."""
     cdef uint32_t *cells
-    cdef uint32_t i
-    if bin - sketch.low >= sketch.size and widen(bins, sketch, bin, bin) < 0:
+    cdef uint64_t sum
+    if bin - first_bin(sketch) >= sketch.size and widen(bins, sketch, bin, bin) < 0:
         return -1
-    cells = bins.data + sketch.window
-    while cells[bin - sketch.low] > <uint32_t> 0xFFFFFFFF - count:
-        for i in range(sketch.size):
-            cells[i] = (cells[i] >> 1) + (cells[i] & 1)
-        count = (count >> 1) + (count & 1)
-    cells[bin - sketch.low] += count
+    if not is_wide(sketch):
+        cells = bins.data + sketch.window + (bin - sketch.low)
+        sum = cells[0] + count
+        if sum <= <uint32_t> -1:
+            cells[0] = <uint32_t> sum
+            return 0
+        if make_wide(bins, sketch) < 0:
+            return -1
+    add_wide(bins.data + sketch.window, sketch.size, bin - first_bin(sketch), count)
     return 0
 
 
 cdef int merge(Bins *into_bins, Sketch *into, const Bins *bins, const Sketch *sketch) noexcept nogil:
-    """Count the values of one sketch in another one too, whose bins are elsewhere or have a full window."""
+    """Count the values of one sketch in another one too, whose bins are elsewhere; -1 when memory is out."""
     cdef const uint32_t *cells = bins.data + sketch.window
+    cdef uint64_t count
     cdef uint32_t i
     for i in range(sketch.size):
-        if cells[i] and add_to_bin(into_bins, into, sketch.low + i, cells[i]) < 0:
+        count = count_at(cells, sketch, i)
+        if count and add_slowly(into_bins, into, first_bin(sketch) + i, count) < 0:
             return -1
     return 0
 
@@ -105,15 +129,16 @@ cdef void quantiles(
     `wanted` ascends. Without values, 0.
     """
     cdef const uint32_t *cells = bins.data + sketch.window
-    cdef uint64_t total = 0, seen = 0
+    cdef uint64_t total = 0, seen = 0, here
     cdef uint32_t i
     cdef int n = 0
     for i in range(sketch.size):
-        total += cells[i]
+        total += count_at(cells, sketch, i)
     for i in range(sketch.size):
-        seen += cells[i]
-        while n < count and cells[i] and <double> seen >= wanted[n] * <double> total:
-            values[n] = middle_of(sketch.low + i)
+        here = count_at(cells, sketch, i)
+        seen += here
+        while n < count and here and <double> seen >= wanted[n] * <double> total:
+            values[n] = middle_of(first_bin(sketch) + i)
             n += 1
     while n < count:
         values[n] = 0
@@ -152,4 +177,5 @@ cdef class LatencySketch:
     def bins_by_value(self) -> dict:
         """How many values each bin holds, by the value that the bin stands for."""
         cdef const uint32_t *cells = self.bins.data + self.sketch.window
-        return {middle_of(self.sketch.low + i): cells[i] for i in range(self.sketch.size) if cells[i]}
+        counts = [count_at(cells, &self.sketch, i) for i in range(self.sketch.size)]
+        return {middle_of(first_bin(&self.sketch) + i): count for i, count in enumerate(counts) if count}
