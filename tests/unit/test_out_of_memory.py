@@ -1,4 +1,4 @@
-"""A table that is shared and that there is no memory to copy: nobody gets names of the other's files."""
+"""Where there is no memory: nobody gets names of another's files, and no row the text of another row."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="module")
-def allocator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Takes the place of the C library's calloc: under the sanitizers theirs does, so this does not run there."""
-    library = tmp_path_factory.mktemp("allocator") / "refused_calloc.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-o", library, HERE / "refused_calloc.c"], check=True)
-    return library
+def preloaded(source: str, folder: Path) -> dict[str, str]:
+    """The environment of a process in which a function of the C library has another one's place. Under the sanitizers
+    theirs has it, so this does not run there."""
+    library = folder / "refusing.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-o", library, HERE / source], check=True)
+    return os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 @pytest.mark.parametrize("way", ["exec", "unshare", "close_range"])
-def test_who_stops_sharing_a_table_takes_nothing_from_the_other(way: str, allocator: Path) -> None:
-    paths = os.pathsep.join(sys.path)
+def test_who_stops_sharing_a_table_takes_nothing_from_the_other(way: str, tmp_path: Path) -> None:
+    environment = preloaded("refused_calloc.c", tmp_path)
     ended = subprocess.run(
-        [sys.executable, HERE / "unsharing.py", way],
-        env=os.environ | {"LD_PRELOAD": str(allocator), "PYTHONPATH": paths},
-        stdout=subprocess.PIPE,
-        check=True,
+        [sys.executable, HERE / "unsharing.py", way], env=environment, stdout=subprocess.PIPE, check=True
     )
     found = json.loads(ended.stdout)
     assert found == {
@@ -37,3 +34,16 @@ def test_who_stops_sharing_a_table_takes_nothing_from_the_other(way: str, alloca
         "sharer": ["b'/shared'", "None"],
         "forgotten": 1,
     }
+
+
+@pytest.mark.parametrize("size", [8192, 516], ids=["text", "offsets"])
+def test_a_text_that_there_is_no_memory_for_is_unknown(size: int, tmp_path: Path) -> None:
+    """The sizes are those of a batch's dictionary that grows for the first time."""
+    environment = preloaded("refused_realloc.c", tmp_path)
+    ended = subprocess.run(
+        [sys.executable, HERE / "starving.py", str(size)], env=environment, stdout=subprocess.PIPE, check=True
+    )
+    found = json.loads(ended.stdout)
+    assert found.pop("refusals") > 0
+    assert found.pop("unknown") > 0
+    assert found == {"wrong": [], "later": True}

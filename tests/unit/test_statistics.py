@@ -31,11 +31,11 @@ LEAST = {"max_keys": 16, "max_text": 1 << 16, "max_bins": 1 << 15}
 PID = 100
 
 
-def new_engine(capacity: int = 1 << 14) -> Engine:
+def new_engine(capacity: int = 1 << 14, names: Sequence[str] = syscalls.names("x86_64")) -> Engine:
     everything = frozenset(call.name for call in syscalls.TABLE)
     return Engine(
         syscalls.rules("x86_64", everything),
-        syscalls.names("x86_64"),
+        names,
         syscalls.FAMILIES,
         capacity_rows=capacity,
         ask_proc=False,
@@ -375,6 +375,20 @@ def test_what_takes_the_most_time_is_never_folded() -> None:
     assert [row.calls for row in shot.files.rows[:5]] == [40] * 5
     assert [(row.name, row.calls) for row in shot.directories.rows] == [("/heavy", 200), ("/light", 19_800)]
     check_sums(shot)
+
+
+@pytest.mark.parametrize("length", [9_000, 70_000])
+def test_syscalls_whose_names_there_is_no_room_for_are_counted_as_others(length: int) -> None:
+    names = [name and name.ljust(length, "_") for name in syscalls.names("x86_64")]
+    statistics = Statistics(READS, WRITES)
+    rows = 0
+    for columns in batches(blocks("DiverseAllTypes", 1000), new_engine(names=names)):
+        statistics.consume(columns)
+        rows += columns.rows
+    shot = snapshot(statistics)
+    assert shot.totals.calls == rows > 0
+    assert shot.syscalls.other.calls > 0
+    assert sum(row.calls for row in shot.syscalls.rows) + shot.syscalls.other.calls == rows
 
 
 def test_memory_is_bounded_whatever_comes() -> None:

@@ -45,7 +45,7 @@ cdef class ColumnBuilder:
             self.dictionaries[IN_FILE].used + self.dictionaries[IN_OLD_FILE].used + self.dictionaries[IN_COMM].used
             >= MAX_DICTIONARY_BYTES)
 
-    cdef inline void fill_text(self, int32_t *column, int64_t row, int which, Text *text, int place=0) noexcept nogil:
-        """Write the code of a text, which is noted in the first or the second place of the text."""
-        cdef int32_t code = encode(&self.dictionaries[which], text, place)
-        column[row] = code
+    cdef inline bint fill_text(self, int32_t *column, int64_t row, int which, Text *text, int place=0) noexcept nogil:
+        """Write the code of a text, which is noted in the first or the second place of the text. False when memory is
+        out, and the code is that of the empty text."""
+        return encode(&self.dictionaries[which], text, place, column + row)

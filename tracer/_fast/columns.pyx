@@ -151,8 +151,8 @@ cdef class ColumnBuilder:
         mark(at.has_ret, place)
         if is_errno(call.ret):
             mark(at.is_error, place)
-            self.fill_text(at.error, row, IN_ERROR, self.error_texts[-call.ret])
-            mark(at.has_error, place)
+            if self.fill_text(at.error, row, IN_ERROR, self.error_texts[-call.ret]):
+                mark(at.has_error, place)
 
     cdef void fill_file(self, int64_t row, BitPlace place, const Call *call, const syscall_rule *rule) noexcept nogil:
         cdef Pointers *at = &self.at
@@ -162,12 +162,10 @@ cdef class ColumnBuilder:
         if fd >= 0:
             at.fd[row] = fd
             mark(at.has_fd, place)
-        if call.file != NULL:
-            self.fill_text(at.file, row, IN_FILE, call.file)
+        if call.file != NULL and self.fill_text(at.file, row, IN_FILE, call.file):
             self.fill_text(at.file_source, row, IN_FILE_SOURCE, self.source_texts[call.source & 3])
             mark(at.has_file, place)
-        if call.old_file != NULL:
-            self.fill_text(at.old_file, row, IN_OLD_FILE, call.old_file, IN_SECOND_PLACE)
+        if call.old_file != NULL and self.fill_text(at.old_file, row, IN_OLD_FILE, call.old_file, IN_SECOND_PLACE):
             mark(at.has_old_file, place)
 
     cdef void fill_epoll(self, int64_t row, BitPlace place, const Call *call) noexcept nogil:
@@ -176,8 +174,8 @@ cdef class ColumnBuilder:
         at.epoll_target_fd[row] = <int32_t> call.args[2]
         mark(at.has_epoll_target_fd, place)
         if EPOLL_ADD <= op <= EPOLL_MOD:
-            self.fill_text(at.epoll_op, row, IN_EPOLL_OP, self.epoll_texts[op])
-            mark(at.has_epoll_op, place)
+            if self.fill_text(at.epoll_op, row, IN_EPOLL_OP, self.epoll_texts[op]):
+                mark(at.has_epoll_op, place)
         if call.has_aux and op != EPOLL_DEL:
             at.epoll_events[row] = <int64_t> <uint32_t> call.aux[0]
             mark(at.has_epoll_events, place)

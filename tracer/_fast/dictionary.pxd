@@ -15,7 +15,7 @@ cdef struct Dictionary:
     int32_t *offsets
     uint64_t *hashes  # by code
     uint32_t count
-    uint32_t most  # texts that there is room for
+    uint32_t most  # texts that there is room for; the last one is the empty text's, unless that is there already
     int32_t *table  # hash -> code, -1: empty; twice as many places
     uint32_t mask
 
@@ -56,17 +56,18 @@ cdef inline uint64_t hash_bytes(const char *data, uint64_t size) noexcept nogil:
 cdef int init_dictionary(Dictionary *dictionary) except -1
 cdef void clear_dictionary(Dictionary *dictionary, int64_t serial) noexcept nogil
 cdef void free_dictionary(Dictionary *dictionary) noexcept nogil
-cdef int32_t add_text(Dictionary *dictionary, Text *text, int place) noexcept nogil
+cdef bint add_text(Dictionary *dictionary, Text *text, int place, int32_t *code) noexcept nogil
 cdef int32_t add_bytes(Dictionary *dictionary, const char *data, uint64_t size) noexcept nogil
 cdef tuple export_dictionary(const Dictionary *dictionary)
 
 
-cdef inline int32_t encode(Dictionary *dictionary, Text *text, int place=0) noexcept nogil:
-    """The code of a text. It is noted in one of the text's two places, so that the same object costs nothing the next
-    time."""
+cdef inline bint encode(Dictionary *dictionary, Text *text, int place, int32_t *code) noexcept nogil:
+    """Find the code of a text. It is noted in one of the text's two places, so that the same object costs nothing the
+    next time. False when memory is out: the code is that of the empty text then."""
     if text.serial[place] == dictionary.serial:
-        return text.code[place]
-    return add_text(dictionary, text, place)
+        code[0] = text.code[place]
+        return True
+    return add_text(dictionary, text, place, code)
 
 
 cdef inline int32_t keep_text(Dictionary *dictionary, uint64_t size, uint64_t hashed) noexcept nogil:

@@ -69,7 +69,7 @@ cdef inline int reserve_dictionary(Dictionary *dictionary, uint64_t more) noexce
     """Room for one more text of `more` bytes; -1 when memory is out."""
     if dictionary.used + more > dictionary.capacity and grow_data(dictionary, more) < 0:
         return -1
-    return grow_table(dictionary) if dictionary.count == dictionary.most else 0
+    return grow_table(dictionary) if dictionary.count + 1 >= dictionary.most else 0
 
 
 cdef int grow_data(Dictionary *dictionary, uint64_t more) noexcept nogil:
@@ -116,19 +116,19 @@ cdef int grow_table(Dictionary *dictionary) noexcept nogil:
     return 0
 
 
-cdef int32_t add_text(Dictionary *dictionary, Text *text, int place) noexcept nogil:
-    """The rest of `encode`, for a text that this batch has not seen under this object; 0 when memory is out."""
+cdef bint add_text(Dictionary *dictionary, Text *text, int place, int32_t *code) noexcept nogil:
+    """The rest of `encode`, for a text that this batch has not seen under this object."""
     cdef uint64_t hashed
-    cdef int32_t code
     if reserve_dictionary(dictionary, <uint64_t> text.size * 4 + 8) < 0:
-        return 0
+        code[0] = keep_text(dictionary, 0, hash_bytes(dictionary.data, 0))
+        return False
     if copy_ascii(dictionary.data + dictionary.used, text, &hashed):
-        code = keep_text(dictionary, text.size, hashed)
+        code[0] = keep_text(dictionary, text.size, hashed)
     else:
-        code = keep_utf8(dictionary, text)
+        code[0] = keep_utf8(dictionary, text)
     text.serial[place] = dictionary.serial
-    text.code[place] = code
-    return code
+    text.code[place] = code[0]
+    return True
 
 
 cdef int32_t add_bytes(Dictionary *dictionary, const char *data, uint64_t size) noexcept nogil:

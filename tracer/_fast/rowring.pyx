@@ -120,7 +120,7 @@ cdef bint any_bit(const uint8_t *bits, size_t at, int count) noexcept nogil:
 # ---- texts ----
 
 cdef int translate(const int32_t *codes, const uint8_t *bits, int at, int rows, const int32_t *offsets,
-                   const char *data, uint32_t count, int32_t *known, Dictionary *to, int32_t *out) noexcept nogil:
+                   const char *data, int32_t *known, Dictionary *to, int32_t *out) noexcept nogil:
     """Codes of other texts become codes of `to`, by row; 0 where the row has none. -1 when memory is out.
 
     `known` holds by old code the new one, or -1. `bits` NULL: each row has a text.
@@ -132,15 +132,12 @@ cdef int translate(const int32_t *codes, const uint8_t *bits, int at, int rows, 
         if bits != NULL and not bit(bits, at + i):
             continue
         code = codes[at + i]
-        if <uint32_t> code >= count:  # written when memory was out
-            found = add_bytes(to, data, 0)
-        else:
-            found = known[code]
-            if found < 0:
-                found = add_bytes(to, data + offsets[code], <uint64_t> (offsets[code + 1] - offsets[code]))
-                known[code] = found
+        found = known[code]
         if found < 0:
-            return -1
+            found = add_bytes(to, data + offsets[code], <uint64_t> (offsets[code + 1] - offsets[code]))
+            if found < 0:
+                return -1
+            known[code] = found
         out[i] = found
     return 0
 
@@ -264,7 +261,7 @@ cdef class RowRing:
             clear_dictionary(&self.dictionaries[i], 0)
             if self.forget_codes(dictionaries[i].count) < 0 or translate(
                     <const int32_t *> column(at, j), bits, start, self.capacity, dictionaries[i].offsets,
-                    dictionaries[i].data, dictionaries[i].count, self.codes, &self.dictionaries[i],
+                    dictionaries[i].data, self.codes, &self.dictionaries[i],
                     <int32_t *> column(&self.buffers.at, j)) < 0:
                 return -1
         return 0
@@ -464,9 +461,9 @@ cdef class RowRing:
             if segment.counts[i] == 0 and bits != NULL:
                 memset(out, 0, rows * sizeof(int32_t))
             elif self.forget_codes(segment.counts[i]) < 0 \
-                    or translate(codes, bits, slot, piece, <const int32_t *> offsets, data, segment.counts[i],
-                                 self.codes, texts, out) < 0 \
-                    or translate(codes, bits, 0, rows - piece, <const int32_t *> offsets, data, segment.counts[i],
+                    or translate(codes, bits, slot, piece, <const int32_t *> offsets, data, self.codes,
+                                 texts, out) < 0 \
+                    or translate(codes, bits, 0, rows - piece, <const int32_t *> offsets, data,
                                  self.codes, texts, out + piece) < 0:
                 return -1
             offsets += (<size_t> segment.counts[i] + 1) * sizeof(int32_t)

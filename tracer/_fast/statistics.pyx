@@ -367,7 +367,6 @@ cdef class Statistics:
             self.places_capacity *= self.places != NULL
             self.syscalls_capacity *= self.syscalls != NULL
             return -1
-        self.syscalls[0] = OTHER << 2  # where memory was out for the name itself
         for code in range(syscalls.count):
             self.syscalls[code] = self.find_syscall(syscalls, code)
         self.forget_groups(files.count)
@@ -442,8 +441,10 @@ cdef class Statistics:
         cdef const char *text = texts.data + texts.offsets[code]
         cdef uint32_t size = texts.offsets[code + 1] - texts.offsets[code]
         cdef int known = find_key(&self.classes, text, size, texts.hashes[code])
-        return <uint32_t> self.group(BY_SYSCALL, text, size, texts.hashes[code]) << 2 | (
-            self.class_of[known] if known >= 0 else 0)
+        cdef int group = self.group(BY_SYSCALL, text, size, texts.hashes[code])
+        if group < 0:  # names beyond all that syscalls have: this table is never compacted
+            group = OTHER
+        return <uint32_t> group << 2 | (self.class_of[known] if known >= 0 else 0)
 
     cdef int group(self, int table, const char *text, uint32_t size, uint64_t hash) noexcept nogil:
         """The group of a key; -1 before a compaction."""
@@ -459,9 +460,6 @@ cdef class Statistics:
         cdef uint32_t size
         cdef int file, directory
         cdef Place place
-        place.file = place.directory = OTHER
-        if <uint32_t> code >= texts.count:  # memory was out for the text itself
-            return place
         text = texts.data + texts.offsets[code]
         size = texts.offsets[code + 1] - texts.offsets[code]
         file = self.group(BY_FILE, text, size, texts.hashes[code])

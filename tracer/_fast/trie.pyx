@@ -197,7 +197,7 @@ cdef class Trie:
                                  at.syscall[row] & self.uses_syscall)
                 start = size = 0
                 hashed = 0
-                if self.by_path and bit(at.has_file, row) and <uint32_t> at.file[row] < files.count:
+                if self.by_path and bit(at.has_file, row):
                     start = files.offsets[at.file[row]]
                     size = files.offsets[at.file[row] + 1] - start
                     hashed = files.hashes[at.file[row]]
@@ -239,8 +239,6 @@ cdef class Trie:
         return node
 
     cdef uint32_t named_child(self, uint32_t node, const Dictionary *names, int32_t code) noexcept nogil:
-        if <uint32_t> code >= names.count:
-            return node
         return child(&self.tree, node, names.data + names.offsets[code],
                      <uint32_t> (names.offsets[code + 1] - names.offsets[code]))
 
