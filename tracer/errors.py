@@ -30,3 +30,7 @@ class DamagedFileError(TracerError):
 
 class OutputError(TracerError):
     """The output can't be written: no such folder, no permission, no space."""
+
+
+class ViewError(TracerError):
+    """What was shown of a session stopped at an error of its own, its cause; the session and its recording went on."""

@@ -19,7 +19,7 @@ from tracer.capture.privileges import Capability, needed_afterwards
 from tracer.capture.privileges import check as check_privileges
 from tracer.capture.privileges import drop as drop_privileges
 from tracer.capture.target import FORWARDED, Command, Machine, Processes, Target, User, process_of
-from tracer.errors import OutputError, TracerError
+from tracer.errors import OutputError, TracerError, ViewError
 from tracer.live.fanout import Fanout
 from tracer.live.view import LiveView
 from tracer.losses import Balance, Entry, Ledger, Losses, dumped
@@ -135,16 +135,24 @@ class Watch:
 
         A recording that runs then waits for `stop_recording`, which completes it. One that fails (disk full, say) ends
         by itself; `stop_recording` tells why. Raises what the session raises; of a recording, what `tracer-cli recover`
-        needs is left then.
+        needs is left then. A view that fails ends nothing: `view_error` tells of it while the session runs, and
+        ViewError is raised when that is over; `stop_recording` completes a recording all the same.
         """
         try:
             with self._fanout:
                 for columns in self.session.columns():
                     with suppress(OutputError):
                         self._fanout.consume(columns)
+        except ViewError:
+            raise
         except BaseException:
             self._fanout.abort()
             raise
+
+    @property
+    def view_error(self) -> ViewError | None:
+        """Why the view shows nothing new any more, to be told to who looks at it; None while it does."""
+        return self._fanout.view_error
 
     def start_recording(self, path: Path, *, force: bool = False) -> None:
         """Record what is handled from now on; rows are numbered from 0 again. What was handed out is made safe once a

@@ -2,7 +2,8 @@
 
 import platform
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,9 +12,10 @@ import pytest
 from tracer import syscalls
 from tracer._fast import Columns
 from tracer.capture import generator
-from tracer.errors import OutputError
+from tracer.errors import OutputError, ViewError
 from tracer.live.fanout import Fanout
-from tracer.pipeline import Clock, new_engine
+from tracer.losses import Ledger
+from tracer.pipeline import Clock, Watch, new_engine
 from tracer.repair.recover import recover
 from tracer.sinks.recorder import ParquetRecorder
 from tracer.temporary import leftovers_in
@@ -78,18 +80,79 @@ def test_leaving_waits_for_the_view():
     assert view.rows == sum(columns.rows for columns in handed)
 
 
-def test_what_the_view_raises_is_not_lost():
-    class Broken:
-        def consume(self, columns: Columns) -> None:
-            raise MemoryError
+class Broken:
+    """A view that fails at once, and must not be asked again."""
 
-    handed = list(batches(2))[:2]
-    with pytest.raises(MemoryError), Fanout(Broken()) as fanout:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def consume(self, columns: Columns) -> None:
+        self.asked += 1
+        raise MemoryError("no room")
+
+
+def test_what_the_view_raises_is_not_lost():
+    handed = list(batches(2))
+    view = Broken()
+    with pytest.raises(ViewError, match="the view stopped: MemoryError: no room") as caught, Fanout(view) as fanout:
+        assert fanout.view_error is None
         fanout.consume(handed[0])
-        fanout.wait()
-        with pytest.raises(MemoryError):
-            fanout.consume(handed[1])
+        with pytest.raises(ViewError):
+            fanout.wait()
+        assert isinstance(fanout.view_error, ViewError)
+        for columns in handed[1:]:
+            fanout.consume(columns)
+    assert isinstance(caught.value.__cause__, MemoryError)
+    assert view.asked == 1
     assert all(map(is_released, handed))
+
+
+def test_a_recording_goes_on_without_a_view_that_failed(tmp_path):
+    handed = list(batches(20))
+    rows = sum(columns.rows for columns in handed)
+    recorder = ParquetRecorder(tmp_path / "a.parquet")
+    with pytest.raises(ViewError), Fanout(Broken()) as fanout:
+        fanout.start(recorder)
+        for columns in handed:
+            fanout.consume(columns)
+            while fanout.view_error is None:
+                time.sleep(0.001)
+    fanout.stop()
+    recorder.close({})
+    assert pq.read_metadata(tmp_path / "a.parquet").num_rows == rows
+
+
+class Session:
+    """As far as Watch needs one: a few batches."""
+
+    facts: Mapping[str, str] = {}
+
+    def __init__(self, handed: list[Columns]) -> None:
+        self.handed = handed
+
+    def columns(self) -> Iterator[Columns]:
+        yield from self.handed
+
+    def at_boundary(self, action: Callable[[], None]) -> None:
+        action()
+
+    def start_ledger(self) -> Ledger:
+        return Ledger(0)
+
+    def stop_ledger(self, ledger: Ledger) -> None:
+        pass
+
+
+def test_a_session_whose_view_failed_is_recorded_to_its_end_and_says_so(tmp_path):
+    handed = list(batches(20))
+    rows = sum(columns.rows for columns in handed)
+    watch = Watch(Session(handed), Broken())
+    watch.start_recording(tmp_path / "a.parquet")
+    with pytest.raises(ViewError, match="MemoryError"):
+        watch.run()
+    assert isinstance(watch.view_error, ViewError)
+    assert watch.stop_recording().rows == rows
+    assert pq.read_metadata(tmp_path / "a.parquet").num_rows == rows
 
 
 def test_a_batch_is_given_back_when_the_last_holder_releases_it():

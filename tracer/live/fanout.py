@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from tracer._fast import Columns
+from tracer.errors import ViewError
 
 QUEUED_BATCHES = 3
 """Batches that may wait for the view; then `consume` waits too."""
@@ -33,6 +34,9 @@ class Recorder(Protocol):
 class Fanout:
     """Hands every batch to a view, and to a recorder between `start` and `stop`, as often as they come.
 
+    A view that raises is not asked again; recordings go on without it. `view_error` tells of it at once, `wait` and
+    leaving the context raise it.
+
     The view looks at batches on a thread of its own, so that whoever drains the kernel's ring waits for it only when
     it has fallen QUEUED_BATCHES behind. `consume` is called by one thread, the others by any. Leaving the context waits
     until the view has seen everything.
@@ -42,7 +46,7 @@ class Fanout:
         self._view = view
         self._recorder: Recorder | None = None
         self._lock = threading.Lock()
-        self._failure: BaseException | None = None
+        self.view_error: ViewError | None = None
         self._is_over = False
         self._queue: queue.Queue[Columns | None] = queue.Queue(QUEUED_BATCHES)
         self._thread = threading.Thread(target=self._look, name="tracer-view", daemon=True)
@@ -57,17 +61,17 @@ class Fanout:
         self._queue.put(None)
         self._thread.join()
         self._is_over = True
-        if self._failure is not None and error is None:
-            raise self._failure
+        if self.view_error is not None and error is None:
+            raise self.view_error
 
     def consume(self, columns: Columns) -> None:
         """Hand a batch on. It is released when all have seen it.
 
-        Raises OutputError once if the recording failed: it is over then; and what the view raised.
+        Raises OutputError once if the recording failed: it is over then.
         """
-        if self._is_over or self._failure is not None:
+        if self._is_over:
             columns.release()
-            raise self._failure or RuntimeError("nobody looks any more")
+            raise RuntimeError("nobody looks any more")
         with self._lock:
             self._queue.put(columns.share())
             try:
@@ -81,8 +85,10 @@ class Fanout:
                 columns.release()
 
     def wait(self) -> None:
-        """Until the view has seen all batches so far."""
+        """Until the view has seen all batches so far. Raises ViewError if it has stopped."""
         self._queue.join()
+        if self.view_error is not None:
+            raise self.view_error
 
     def start(self, recorder: Recorder) -> None:
         """Record from the next batch on. Raises RuntimeError, and ends the new recorder, if there is one already."""
@@ -110,12 +116,18 @@ class Fanout:
     def _look(self) -> None:
         while (columns := self._queue.get()) is not None:
             try:
-                if self._failure is None:
+                if self.view_error is None:
                     self._view.consume(columns)
             except BaseException as failure:
-                self._failure = failure
+                self._stop_view(failure)
             finally:
                 columns.release()
                 del columns
                 self._queue.task_done()
         self._queue.task_done()
+
+    def _stop_view(self, failure: BaseException) -> None:
+        what = ": ".join(filter(None, (type(failure).__name__, str(failure))))
+        error = ViewError(f"the view stopped: {what}")
+        error.__cause__ = failure
+        self.view_error = error
