@@ -20,12 +20,14 @@ PIECE = 1_000_000
 PAIRS = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 THREADS = (1, 10, 100, 1_000)
 PATHS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
-"""How many there may be; FIXED_PAIRS calls don't come to more than some 90,000: see `EngineAlone.notes`."""
-FIXED_PAIRS = 200_000
+PATH_MIX = {"newfstatat": 2, "faccessat": 1, "unlinkat": 1}
+"""Every call names a path, so that as many calls as there are paths name each once."""
+PATH_PAIRS = max(PATHS)
+THREAD_PAIRS = 200_000
 
 
 class EngineAlone(Pipeline):
-    """Rows made and dropped. `prepare` makes the next turn's calls, `run` goes through them."""
+    """Rows made and dropped. `prepare` makes the next turn's calls, `turn` goes through them."""
 
     covers = "raw events in: pairing, names, columns; the rows are dropped. Not: making the events"
 
@@ -36,11 +38,20 @@ class EngineAlone(Pipeline):
         self.options = options
 
     def notes(self) -> dict[str, object]:
-        """How many of the paths that there may be are in the rows of one operation: fewer where calls are few."""
+        """How many different paths are in the rows of one operation, where that is the axis."""
         if "distinct_paths" not in self.options:
             return {}
-        first = next(pieces("DiverseAllTypes", self.pairs, **self.options))
+        first = next(pieces(pairs=self.pairs, **self.options))
         return {"distinct_paths_per_operation": distinct_files(first)}
+
+    def run(self) -> None:
+        """All of an operation in one turn."""
+        self.begin()
+        self.turn()
+        self.end()
+
+    def turn(self) -> None:
+        self.feed()
 
     def begin(self) -> None:
         """What comes before the first turn, timed."""
@@ -69,7 +80,7 @@ class File(EngineAlone):
         self.recorder = new_recorder(self.path)
         self.handed = 0
 
-    def run(self) -> None:
+    def turn(self) -> None:
         self.feed()
         deadline = time.monotonic() + 60
         while self.turns > 1 and self.recorder.rows < self.handed:
@@ -93,12 +104,12 @@ def timed_in_turns(operation: EngineAlone, loops: int) -> float:
         operation.prepare()
         start = clock()
         operation.begin()
-        operation.run()
+        operation.turn()
         spent += clock() - start
         for _ in range(operation.turns - 1):
             operation.make_ready()
             start = clock()
-            operation.run()
+            operation.turn()
             spent += clock() - start
         start = clock()
         operation.end()
@@ -108,14 +119,19 @@ def timed_in_turns(operation: EngineAlone, loops: int) -> float:
 
 def cases() -> dict[str, Case]:
     found: dict[str, Case] = {}
-    for scope, operation in (("engine", EngineAlone), ("file", File)):
+    for scope, operation, memory in (("engine", EngineAlone, "thread"), ("file", File, "all")):
         shapes: dict[str, dict[str, Any]] = {f"pairs/{pairs}": {"pairs": pairs} for pairs in PAIRS}
-        shapes |= {f"threads/{threads}": {"pairs": FIXED_PAIRS, "threads": threads} for threads in THREADS}
-        shapes |= {f"paths/{paths}": {"pairs": FIXED_PAIRS, "distinct_paths": paths} for paths in PATHS}
+        shapes |= {f"threads/{threads}": {"pairs": THREAD_PAIRS, "threads": threads} for threads in THREADS}
+        shapes |= {f"paths/{paths}": {"pairs": PATH_PAIRS, "mix": PATH_MIX, "distinct_paths": paths} for paths in PATHS}
         for name, shape in shapes.items():
-            few = 1 if shape["pairs"] == 1_000_000 else None
+            few = 1 if shape["pairs"] == PIECE else None
+            in_turns = shape["pairs"] > PIECE
             found[f"{scope}/{name}"] = Case(
-                partial(operation, **shape), few, once=shape["pairs"] > 1_000_000, timer=timed_in_turns
+                partial(operation, **shape),
+                few,
+                once=in_turns,
+                timer=timed_in_turns,
+                memory=None if in_turns else memory,
             )
     return found
 

@@ -185,7 +185,8 @@ class Recording(OnColumns):
 
 
 def recording(batches: int, rows: int, durable_s: float | None) -> Case:
-    return Case(partial(Recording, batches=batches, rows=rows, durable_s=durable_s), values=1, loops=1)
+    make = partial(Recording, batches=batches, rows=rows, durable_s=durable_s)
+    return Case(make, values=1, loops=1, memory="all")
 
 
 def new_pairer(*, ask_proc: bool = False) -> Pairer:
@@ -199,7 +200,7 @@ def pairing(covers: str, **stream: Any) -> Callable[[Path], Feeding]:
 def live(make: Callable[[], Any]) -> Case:
     """One part of the view."""
     covers = f"{make().__class__.__name__}.consume of a batch"
-    return Case(lambda folder: OnColumns(folder, covers, make().consume, pairs=CALLS), memory="thread")
+    return Case(lambda folder: OnColumns(folder, covers, make().consume, pairs=CALLS))
 
 
 def new_statistics() -> LiveStatistics:
@@ -249,7 +250,7 @@ CASES = {
             "Engine.feed: as `pair`, and the rows written; the difference is the filling", mix={"sync": 1}
         )
     ),
-    "take": Case(Taking, loops=200, memory="thread"),
+    "take": Case(Taking, loops=200),
     **{
         f"batch_to_arrow/{rows}": Case(
             lambda folder, rows=rows: OnColumns(
@@ -259,7 +260,6 @@ CASES = {
                 pairs=rows,
             ),
             loops=100 if rows == 2_000 else 4,
-            memory="thread",
         )
         for rows in (2_000, BATCH)
     },
@@ -279,11 +279,11 @@ CASES = {
         for batches, rows in ((24, BATCH), (400, 1_000))
         for name, durable_s in (("plain", None), ("durable-1s", 1.0), ("durable-0.1s", 0.1))
     },
-    "recorder_start": Case(Starting, loops=50, memory="thread"),
+    "recorder_start": Case(Starting, loops=50),
     "statistics": live(new_statistics),
     "ring": live(RowRing),
     "trie": live(lambda: Trie(FLAME_ORDER, "count")),
-    "snapshot": Case(Snapshotting, memory="thread"),
+    "snapshot": Case(Snapshotting),
 }
 
 if __name__ == "__main__":

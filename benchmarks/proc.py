@@ -85,7 +85,7 @@ class HeadlessLoopProc(HeadlessLoop):
 
 
 PROC_CASES = {
-    "headless_parquet_loop_proc/2000/cold": Case(partial(HeadlessLoopProc, cold=True), memory="thread"),
-    "headless_parquet_loop_proc/2000/warm": Case(HeadlessLoopProc, memory="thread"),
-    "headless_parquet_loop_proc/2000/gone": Case(partial(HeadlessLoopProc, gone=True), memory="thread"),
+    "headless_parquet_loop_proc/2000/cold": Case(partial(HeadlessLoopProc, cold=True)),
+    "headless_parquet_loop_proc/2000/warm": Case(HeadlessLoopProc),
+    "headless_parquet_loop_proc/2000/gone": Case(partial(HeadlessLoopProc, gone=True)),
 }

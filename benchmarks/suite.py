@@ -1,7 +1,8 @@
 """A suite of benchmarks as a pyperf program: what its cases are, how they are run, and what is written beside them.
 
 A suite is a module with `CASES`, by name, that ends in `main(__file__, CASES)`. Run it as any pyperf program
-(`python benchmarks/bench_pipeline.py -o out.json`; `--help` tells the rest), `--only PATTERN` for some of its cases.
+(`.tox/bench/bin/python benchmarks/bench_pipeline.py -o out.json`; `--help` tells the rest), `--only PATTERN` for some
+of its cases. `tox -e bench --notest` makes that environment.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ class Case:
     `values` are those of each process (None: the suite's), `loops` the runs of each value (0: as many as pyperf finds
     right, which is too many where making ready takes much longer than what is timed), `once`: one value in one process,
     no warm-up. `timer` runs the operation so many times and tells how long that took. `memory`: whose allocations are
-    counted, those of the calling thread or of all ("thread", "all"; None: nobody's); where that takes another operation
-    than the one that is timed, `counted` makes it, and `memory` says in words what it leaves out.
+    counted, those of the calling thread or of all ("thread", "all"; None: nobody's, they would be too many); where that
+    takes another operation than the one that is timed, `counted` makes it, and `memory` says in words what it leaves
+    out.
     """
 
     make: Callable[[Path], Operation]
@@ -41,7 +43,7 @@ class Case:
     loops: int = 0
     once: bool = False
     timer: Callable[[Any, int], float] = timed
-    memory: str | None = None
+    memory: str | None = "thread"
     counted: Callable[[Path], Operation] | None = None
 
     @property
@@ -64,23 +66,20 @@ def main(suite: str, cases: dict[str, Case]) -> None:
             raise SystemExit("no case has such a name: --list tells them all")
         return
     options.inherit_environ = [*(options.inherit_environ or ()), "TMPDIR"]
-    found: dict[str, pyperf.Benchmark] = {}
-    notes: dict[str, dict[str, object]] = {}
+    found: list[pyperf.Benchmark] = []
     with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
         for name, case in chosen.items():
             bench = run_case(runner, name, case, Path(folder))
-            if bench is not None and not options.worker:
-                found[name] = bench
-                memory = {} if options.no_memory or case.memory is None else count_memory(suite, name, case.memory)
-                notes[name] = about(case, Path(folder)) | memory
-    if options.worker:
-        return
-    for name, bench in found.items():
-        bench.update_metadata(environment() | notes[name])
-    if options.output:
-        pyperf.BenchmarkSuite(list(found.values())).dump(options.output, replace=True)
-        forget_owner(Path(options.output))
-    print_table(list(found.values()))
+            if bench is None or options.worker:
+                continue
+            memory = {} if options.no_memory or case.memory is None else count_memory(suite, name, case.memory)
+            bench.update_metadata(environment() | about(case, Path(folder)) | how_often(bench) | memory)
+            found.append(bench)
+            if options.output:  # each time, so that a later case that fails takes nothing away
+                pyperf.BenchmarkSuite(found).dump(options.output, replace=True)
+                forget_owner(Path(options.output))
+    if not options.worker:
+        print_table(found)
 
 
 def matches(name: str, patterns: list[str] | None) -> bool:
@@ -110,11 +109,12 @@ def run_case(runner: pyperf.Runner, name: str, case: Case, folder: Path) -> pype
 
 
 def count_memory(suite: str, name: str, memory: str) -> dict[str, object]:
-    """Allocations and bytes per operation, counted in a process of its own."""
+    """Allocations and bytes per operation, counted in a process of its own. If it fails, only they are lost."""
     script = [sys.executable, str(HERE / "allocations.py"), Path(suite).stem, name]
     answer = subprocess.run(script, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
-        raise SystemExit(f"counting the allocations of {name} failed:\n{answer.stderr}")
+        print(f"counting the allocations of {name} failed:\n{answer.stderr}", file=sys.stderr)
+        return {"allocations_counted": "not counted: it failed"}
     counted = json.loads(answer.stdout)
     return {
         "allocations_per_operation": counted["allocations"],
@@ -128,6 +128,14 @@ def about(case: Case, folder: Path) -> dict[str, object]:
     operation = case.make(folder)
     more = getattr(operation, "notes", dict)()
     return {"timer_covers": operation.covers, "pairs_per_operation": operation.pairs, **more}
+
+
+def how_often(bench: pyperf.Benchmark) -> dict[str, object]:
+    """How many values there are, and what each is the mean of."""
+    runs = [run for run in bench.get_runs() if run.values]
+    values, warmups = len(runs[0].values), len(runs[0].warmups or ())
+    each = f"{values} values of {runs[0].get_loops()} operations, after {warmups} warm-ups of as many"
+    return {"measured": f"in each of {len(runs)} processes {each}"}
 
 
 @functools.cache
