@@ -1,8 +1,8 @@
 """How much an operation allocates, counted with memray in runs that nobody times.
 
-    .tox/bench/bin/python benchmarks/allocations.py bench_pipeline headless_parquet_loop/2000  # JSON: allocations, bytes
+    .tox/bench/bin/python benchmarks/allocations.py bench_pipeline headless_parquet_loop/2000
 
-`tox -e bench --notest` makes that environment.
+prints allocations and bytes as JSON. `tox -e bench --notest` makes that environment.
 
 What Python, C and Arrow ask of their allocators in the timed part of an operation, once it has been run a few times:
 malloc, calloc, realloc, aligned allocations, and Python's own (small objects one by one, not the arenas they lie in).

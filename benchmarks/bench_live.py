@@ -1,6 +1,6 @@
 """What tracing costs while it happens, and how that changes with the rate of events, next to other tools.
 
-    python benchmarks/bench_live.py [-o FILE] [--quick] [--runs N] [--rates 1k,100k,max] ...
+    .tox/bench/bin/python benchmarks/bench_live.py [-o FILE] [--quick] [--runs N] [--rates 1k,100k,max] ...
 
 As root. Needs gcc: the load is a C program beside this file. All tools that are installed take turns, run after run,
 so that a machine that is busy for a while is busy for all of them. Every tool is told to trace the calls that the loads

@@ -1,6 +1,8 @@
 """How long `summary` takes over a large recording.
 
-    .tox/bench/bin/python benchmarks/bench_summary.py [--rows N] [--limit-s S]     # `tox -e bench --notest` makes that environment
+    .tox/bench/bin/python benchmarks/bench_summary.py [--rows N] [--limit-s S]
+
+`tox -e bench --notest` makes that environment.
 
 Makes a synthetic recording once, in a temporary folder, then runs the command as a process of its own for each --by, in
 turn, several times over. The figures:

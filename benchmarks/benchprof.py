@@ -1,6 +1,6 @@
 """Profiles of one operation of workload.py: processor time, memory and waiting, saved with a text of the top of each.
 
-    python benchmarks/benchprof.py [OPERATION] [--pairs N] [--seconds S] [--only cpu,mem,block] [--folder FOLDER]
+    ./dev benchprof [OPERATION] [--pairs N] [--seconds S] [--only cpu,mem,block] [--folder FOLDER]
 
 As root: perf sees the kernel then, and tracer-cli traces. Every profile is made in a process of its own, by
 profiled.py, which warms the operation up and marks its runs; making the events is in a profile only where it says so.

@@ -1,6 +1,7 @@
-"""Two saved results against each other: python benchmarks/compare.py A.json B.json [PYPERF OPTIONS].
+"""Two saved results against each other: ./dev bench-compare A.json B.json [PYPERF OPTIONS].
 
-First what pyperf's compare_to says of the times, then allocations and bytes per operation, and sizes of files.
+The options come last, and are those of `pyperf compare_to` (`--min-speed 5`, `--group-by-speed`). First comes what that
+says of the times, then allocations and bytes per operation, and sizes of files.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ def main() -> int:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return 0
-    files = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    if len(files) != 2:
+    files = sys.argv[1:3]
+    if len(files) != 2 or any(name.startswith("-") for name in files):
         print((__doc__ or "").partition("\n")[0], file=sys.stderr)
         return 2
     try:

@@ -1,7 +1,7 @@
 """A program that wants its recorder to grow: how large it becomes, whether its rows are right, and what was lost.
 
-    sudo python benchmarks/growth.py          # 1,000,000 paths, 100,000 processes, 1,000,000 names, 500,000 descriptors
-    sudo python benchmarks/growth.py --paths 100000 --processes 2000 --names 100000 --descriptors 100000 -o growth.json
+    tox -e growth                             # 1,000,000 paths, 100,000 processes, 1,000,000 names, 500,000 descriptors
+    tox -e growth -- --paths 100000 --processes 2000 --names 100000 --descriptors 100000 -o growth.json
 
 The program is `tests/programs/growth.c`: each of its reads tells whether its row is right. Descriptors are held open by
 as many processes as the limit of open files takes. Memory is looked at once a second, its peak is the kernel's own

@@ -1,4 +1,6 @@
-"""Whether memory stays bounded while ever new paths are seen: python benchmarks/many_paths.py [PAIRS].
+"""Whether memory stays bounded while ever new paths are seen.
+
+    .tox/bench/bin/python benchmarks/many_paths.py [PAIRS]          # `tox -e bench --notest` makes that environment
 
 Feeds a generated stream (DiverseAllTypes, 10 threads) through one engine and a `LiveView`, and prints, now and then,
 how many calls the view has counted and the resident memory of the whole process, generator included. Then the same

@@ -1,6 +1,6 @@
 """One operation of workload.py over and over, for benchprof.py's profilers to watch: warmed up, and with marks.
 
-    python benchmarks/profiled.py headless_parquet_file --pairs 1000000 --seconds 10
+    .tox/benchprof/bin/python benchmarks/profiled.py headless_parquet_file --pairs 1000000 --seconds 10
 
 Only `run` of an operation is of interest, not the making of its events. The marks tell them apart:
 

@@ -1,4 +1,4 @@
-"""Run suites of benchmarks and keep what they find: python benchmarks/run.py [NAME ...] [-d FOLDER] [PYPERF OPTIONS].
+"""Run suites of benchmarks and keep what they find: ./dev bench [NAME ...] [-d FOLDER] [PYPERF OPTIONS].
 
 A name is that of a suite (pipeline, scaling, stages; live as root; all of them by default) or a pattern of benchmarks'
 names: `'headless_*'` runs them wherever they are, `pipeline '*/2000'` those of one suite. The live suite has no names:

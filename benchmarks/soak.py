@@ -1,7 +1,7 @@
 """A long recording at a steady rate: rows and losses are all calls that were made, and memory stays as it is.
 
-    sudo python benchmarks/soak.py                                # ten minutes at 200,000 calls a second
-    sudo python benchmarks/soak.py --seconds 60 --rate 50000 -o soak.json
+    tox -e soak                                                   # ten minutes at 200,000 calls a second
+    tox -e soak -- --seconds 60 --rate 50000 -o soak.json
 
 The load is `paced_load.c`, which counts its calls; `tracer-cli` is the one beside this interpreter. Memory is looked at
 once a second: the median of the ten looks after the first minute (of a shorter run: its middle) against that of
