@@ -1,9 +1,10 @@
 """Calls that give a number to another file, and what that leaves in doubt (see docs/how-rows-are-made.md).
 
 A close frees a number before it ends, an open takes one before it ends: calls that were under way meanwhile may have
-meant either file, which shows in when the number got its present name. A dup2 never leaves the number free: it tells at its begin which number it takes and at its end that it has, and a chdir the same of the working
-directory. Somewhere in between the kernel does it. Another thread's call on that number that was under way at any time
-in between may have meant the file before it or the one after.
+meant either file, which shows in when the number got its present one. A dup2 never leaves the number free: it tells at
+its begin which one it takes and at its end that it has, and a chdir the same of the working directory. Somewhere in
+between the kernel does it. Another thread's call that was under way then may have meant the file before it or the one
+after.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
@@ -99,8 +100,7 @@ cdef bint was_directory_replaced(FdCache cache, const Call *call, int which, int
 
 
 cdef bint is_in_doubt(FdCache cache, Process *process, int32_t fd, const Text *name, uint64_t changes) noexcept nogil:
-    """Whether a number may have meant another file than the one of that name (NULL: it has none) since there were so many
-    changes."""
+    """Whether a number may have meant another file than that of the name (NULL: none) since there were so many changes."""
     cdef const Table *table = process.table
     cdef const Entry *entry
     cdef uint32_t index
