@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schema": set(),
     "batch": {"schema", "_fast"},
     "sinks": {"schema", "errors", "rawformat", "temporary", "losses", "batch", "_fast"},
-    "live": {"schema", "_fast"},
+    "live": {"schema", "errors", "_fast"},
     "session": {"syscalls", "errors", "_fast", "capture", "losses", "sinks"},
     "pipeline": {"session", "errors", "selection", "capture", "batch", "schema", "sinks", "live", "losses"},
     "diagnosis": {"syscalls", "errors", "capture"},

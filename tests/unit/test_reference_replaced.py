@@ -71,7 +71,7 @@ def test_a_number_onto_itself_is_not_replaced(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("change", "more"),
     [("chdir", {"path": b"/v"}), ("fchdir", {}), ("chroot", {"path": b"/v"})],
-    ids=lambda it: str(it),
+    ids=str,
 )
 def test_a_directory_that_is_left_during_a_call(scene: Scene, change: str, more: dict[str, bytes]) -> None:
     scene.enter("newstat", 0, 0, path=b"x")

@@ -100,7 +100,7 @@ cdef bint was_directory_replaced(FdCache cache, const Call *call, int which, int
 
 
 cdef bint is_in_doubt(FdCache cache, Process *process, int32_t fd, const Text *name, uint64_t changes) noexcept nogil:
-    """Whether a number may have meant another file than that of the name (NULL: none) since there were so many changes."""
+    """Whether a number may have meant another file than that of the name (NULL: none) since so many changes."""
     cdef const Table *table = process.table
     cdef const Entry *entry
     cdef uint32_t index
