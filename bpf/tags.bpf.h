@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Which names user space has been told and still hold.
  *
- * A tag is a moment: it changes with the epoch, which every successful rename or unlink on the machine moves on,
- * and with the process's own generation (exec, close_range). A name was told if its descriptor carries the present
- * tag; in a process that watches identities (identity.bpf.h), if it also still means the same file. A fleeting file's
- * never does, so that each use looks whether it is still there.
+ * A tag is a moment: it changes with the epoch, which every rename or unlink on the machine moves on as it begins and
+ * when it has succeeded, and with the process's own generation (exec, close_range). A name was told if its descriptor
+ * carries the present tag; in a process that watches identities (identity.bpf.h), if it also still means the same file.
+ * A fleeting file's never does, so that each use looks whether it is still there.
  *
  * The short cut: each CPU remembers the thread it traced last and which of its descriptors were found to be
  * named, so that a loop of reads and writes finds neither its process nor its tags anew. It holds until the epoch

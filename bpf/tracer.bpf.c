@@ -283,7 +283,12 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	u32 number = ctx->args[1];
 	struct syscall_rule *rule = find_rule(number);
 
-	if (!rule || !(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE | TRACER_RULE_UNSEEN)))
+	if (!rule)
+		return 0;
+	/* Others may see what it does before it returns (inotify(7)): what was told before it began holds no longer. */
+	if (rule->flags & TRACER_RULE_RENAMES)
+		move_epoch();
+	if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE | TRACER_RULE_UNSEEN)))
 		return 0;
 	if (is_plain(rule) && enter_quickly(ctx->args[0], rule, id, number))
 		return 0;

@@ -115,6 +115,14 @@ def test_numbers_that_were_changed_in_a_race(programs: Path, cli: Cli, work: Pat
     assert len(numbers) < 100
 
 
+def test_a_rename_that_others_are_told_of_before_it_returns(programs: Path, cli: Cli, work: Path) -> None:
+    cli("record", "-o", "out.parquet", "-e", "lseek,rename", "--", programs / "told_of_renames")
+    rows = pq.read_table(work / "out.parquet", columns=["syscall", "offset", "file"]).to_pylist()
+    told = [row for row in rows if row["syscall"] == "lseek"]
+    assert len(told) == 20_000
+    assert [row for row in told if row["file"] != f"{work}/{row['offset']}"] == []
+
+
 def test_directories_of_threads_that_share_none(programs: Path, cli: Cli, work: Path) -> None:
     """Both have a table and a working directory of their own; each thread is called like its directory."""
     cli("record", "-o", "out.parquet", "-e", "access,faccessat", "--", programs / "private_directories")
