@@ -267,7 +267,7 @@ static __always_inline void begin_enter(struct bpf_raw_tracepoint_args *ctx, con
 	if (rule->effect == TRACER_EFFECT_EXEC)
 		disarm(tgid);
 	struct recent_thread seen = {.id = id, .version = *version, .epoch = current_epoch()};
-	struct process *process = traced(cfg, id);
+	struct process *process = is_stopped(seen.epoch) ? 0 : traced(cfg, id);
 
 	if (!process)
 		return;

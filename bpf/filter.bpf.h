@@ -8,6 +8,17 @@
 /* What has to be asked of a thread at each call, since it may change. */
 #define THREAD_FILTERS (TRACER_FILTER_UID | TRACER_FILTER_TID | TRACER_FILTER_CGROUP | TRACER_FILTER_COMM)
 
+#define STOPPED (1ULL << 63) /* STOPPED of tracer/capture/kernel.py */
+
+/* Whether the trace is over. Links are taken away one by one, and a call whose enter came too late must have no exit
+ * either: a thread's records end at one moment. It is the epoch that says so, since the short cut of an enter looks at
+ * that already; the one of an exit needs no look, for it follows an enter that was sent.
+ */
+static __always_inline int is_stopped(u64 epoch)
+{
+	return epoch >= STOPPED;
+}
+
 static __always_inline int comm_differs(const struct filter_config *cfg)
 {
 	u64 comm[2] = {};

@@ -28,8 +28,8 @@ static __always_inline struct process *find_process(u32 tgid);
 /* The process's new entry, with what `image` says or nothing; null, and counted, if the table is full. */
 static __always_inline struct process *add_process(u32 tgid, struct process *image);
 
-/* Successful renames and unlinks on this machine so far. */
-static __always_inline u32 current_epoch(void);
+/* Successful renames and unlinks on this machine so far; the top bit once the trace is over. */
+static __always_inline u64 current_epoch(void);
 /* Every name that was told, on the whole machine, may be another one now. */
 static __always_inline void move_epoch(void);
 static __always_inline u32 *process_version(u32 tgid);

@@ -66,8 +66,8 @@ struct begun_call {
 struct recent_thread {
 	u64 id; /* as bpf_get_current_pid_tgid gives it */
 	u64 named;
+	u64 epoch;
 	u32 version;
-	u32 epoch;
 };
 
 struct record_buffer {
@@ -100,10 +100,9 @@ struct told_fd {
 struct start {
 	u64 time_ns;
 	u64 identities[4]; /* of the descriptors in call.fds, if they are compared; 0: not open, or none */
+	u64 epoch;
 	u32 is_compared;
-	u32 epoch;
 	u32 nr;
-	u32 reserved;
 };
 
 /* The call at hand, handed from one program to the next. One a CPU: tracepoints of syscalls run without

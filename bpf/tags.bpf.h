@@ -104,7 +104,7 @@ static __always_inline int is_remembered(const struct recent_thread *recent, u64
 }
 
 /* Remembers that a descriptor was named; the version and epoch are those from before that was found. */
-static __always_inline void remember(u64 id, u32 version, u32 epoch, s32 fd)
+static __always_inline void remember(u64 id, u32 version, u64 epoch, s32 fd)
 {
 	struct recent_thread *recent = recent_thread();
 

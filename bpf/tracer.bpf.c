@@ -21,7 +21,7 @@
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 BPF_ARRAY(rules, struct syscall_rule, TRACER_MAX_SYSCALLS);
 BPF_ARRAY(config, struct filter_config, 1);
-BPF_ARRAY(epoch, u32, 1);
+BPF_ARRAY(epoch, u64, 1);
 BPF_F_TABLE("hash", u32, struct process, processes, 16384, BPF_F_NO_PREALLOC);
 BPF_ARRAY(blank_process, struct process, 1);
 BPF_F_TABLE("lru_hash", struct told_key, struct told_name, told_names, 32768, 0);
@@ -119,10 +119,10 @@ static __always_inline struct process *add_process(u32 tgid, struct process *ima
 	return 0;
 }
 
-static __always_inline u32 current_epoch(void)
+static __always_inline u64 current_epoch(void)
 {
 	int zero = 0;
-	u32 *now = epoch.lookup(&zero);
+	u64 *now = epoch.lookup(&zero);
 
 	return now ? *now : 0;
 }
@@ -130,7 +130,7 @@ static __always_inline u32 current_epoch(void)
 static __always_inline void move_epoch(void)
 {
 	int zero = 0;
-	u32 *now = epoch.lookup(&zero);
+	u64 *now = epoch.lookup(&zero);
 
 	if (now)
 		__sync_fetch_and_add(now, 1);
@@ -438,7 +438,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (((rule->flags & TRACER_RULE_RENAMES) && ctx->args[1] == 0) || gives_fd(rule, ctx->args[0], ctx->args[1]))
 		move_epoch();
-	if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)))
+	if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)) || is_stopped(current_epoch()))
 		return 0;
 	struct filter_config *cfg = filter();
 
@@ -545,7 +545,7 @@ int on_task_newtask(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct filter_config *cfg = filter();
 
-	if (cfg)
+	if (cfg && !is_stopped(current_epoch()))
 		note_new_task(cfg, (void *)ctx->args[0], ctx->args[1]);
 	return 0;
 }
@@ -555,7 +555,7 @@ int on_sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct process *process = current_process();
 
-	if (process)
+	if (process && !is_stopped(current_epoch()))
 		note_exec(process, ctx->args[1]);
 	return 0;
 }
@@ -566,6 +566,8 @@ int on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 	u64 id = bpf_get_current_pid_tgid();
 	u32 tgid = id >> 32, tid = id;
 
+	if (is_stopped(current_epoch()))
+		return 0;
 	note_thread(tid, 0);
 	if (!processes.lookup(&tgid))
 		return 0;
@@ -587,7 +589,7 @@ int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *task = (void *)ctx->args[0];
 
-	if (find_process(read_u32(task + OFF_TASK_TGID)))
+	if (find_process(read_u32(task + OFF_TASK_TGID)) && !is_stopped(current_epoch()))
 		send_comm(task, (void *)ctx->args[1]);
 	return 0;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ import tracer
 from tracer._fast.ring import Ring
 from tracer.capture.kernel import LOSS_CAUSES
 from tracer.cli.progress import closing_line
-from tracer.pipeline import Command, Filter, LiveSession, ParquetRecorder, Processes, Watch
+from tracer.pipeline import Command, Filter, LiveSession, ParquetRecorder, Processes, RawWriter, Watch
 from tracer.pipeline import record as record_session
 
 AROUND = 100
@@ -242,3 +243,34 @@ def test_a_refused_call_is_no_loss(programs: Path, cli: Cli, work: Path) -> None
     assert rows["calls"] == 0
     assert loss["refused_calls"] == 120
     assert {lost for cause, lost in loss.items() if cause != "refused_calls"} == {0}
+
+
+class SlowLinks(list[int]):
+    """Links to tracepoints of which each takes a while to be taken away."""
+
+    def pop(self, index: Any = -1) -> int:
+        time.sleep(0.01)
+        return super().pop(index)
+
+
+@pytest.mark.parametrize("calls", [{"lseek"}, {"access"}, {"lseek", "access", "clone", "exit_group", "wait4"}])
+def test_what_comes_after_the_end_is_not_lost(programs: Path, cli: Cli, work: Path, calls: set[str]) -> None:
+    """A program goes on while the tracepoints are taken away one after the other."""
+    busy = subprocess.Popen([programs / "busy"])
+    with LiveSession(
+        Processes([busy.pid]),
+        frozenset(calls),
+        Filter(),
+        raw=lambda head: RawWriter(work / "a.raw", head),
+        should_stop=lambda: session.rows > 100,
+    ) as session:
+        session._source._links = SlowLinks()
+        outcome = record_session(session, ParquetRecorder(work / "a.parquet"))
+    busy.kill()
+    busy.wait()
+    assert outcome.rows > 100
+    assert {cause: lost for cause, lost in outcome.losses.items() if lost != 0} == {}
+    cli("replay", "a.raw", "-o", "b.parquet")
+    assert pq.read_table(work / "b.parquet").equals(pq.read_table(work / "a.parquet"))
+    with tracer.open(work / "b.parquet") as opened:
+        assert opened.loss == outcome.losses

@@ -57,6 +57,9 @@ call that is seen, or of all."""
 
 COMPILER = threading.Lock()
 
+STOPPED = 1 << 63
+"""In the epoch: the trace is over (bpf/filter.bpf.h)."""
+
 MAP_TYPE_RINGBUF = 27
 """BPF_MAP_TYPE_RINGBUF of include/uapi/linux/bpf.h."""
 
@@ -228,9 +231,21 @@ class KernelSource:
             self._links.append(link_fd)
 
     def detach(self) -> None:
-        """Stop tracing; what is in the ring stays there."""
+        """Stop tracing, everything at one moment; what is in the ring stays there."""
+        if self._links:
+            self._stop()
         while self._links:
             os.close(self._links.pop())
+
+    def _stop(self) -> None:
+        """Tell the programs that it is over, before their links go one by one.
+
+        What the epoch moves on meanwhile may be lost: nothing is compared with it any more.
+        """
+        map_fd, key, epoch = self._map_fd("epoch"), ctypes.c_uint32(0), ctypes.c_uint64(0)
+        self._bcc.lib.bpf_lookup_elem(map_fd, ctypes.byref(key), ctypes.byref(epoch))
+        epoch.value |= STOPPED
+        self._bcc.lib.bpf_update_elem(map_fd, ctypes.byref(key), ctypes.byref(epoch), 0)
 
     def counters(self) -> dict[tuple[str, int | None], int | None]:
         """What is missing since the start, by cause and processor; None for a counter that can't be read."""

@@ -38,9 +38,9 @@ READ_PROC = {Capability.CAP_SYS_PTRACE, Capability.CAP_DAC_READ_SEARCH}
 GIVE_AWAY = {Capability.CAP_CHOWN, Capability.CAP_FOWNER}
 """For files that are given to who called sudo, and named and removed afterwards."""
 
-READS_COUNTERS_WITHOUT = (5, 19)
-"""Linux from this on lets a process without CAP_BPF read maps that it has open, whatever unprivileged_bpf_disabled
-says."""
+USES_MAPS_WITHOUT = (5, 19)
+"""Linux from this on lets a process without CAP_BPF read and write maps that it has open, whatever
+unprivileged_bpf_disabled says."""
 
 TELLS_THREADS = signal.SIGRTMAX
 PATIENCE_S = 0.5
@@ -87,7 +87,7 @@ def needed_afterwards(outputs: Iterable[Path], *, sends_signals: bool) -> set[Ca
         needed |= GIVE_AWAY
     if not all(_is_writable(path.parent) for path in outputs):
         needed |= {Capability.CAP_DAC_OVERRIDE, Capability.CAP_FOWNER}
-    if tuple(map(int, platform.release().split(".")[:2])) < READS_COUNTERS_WITHOUT:
+    if tuple(map(int, platform.release().split(".")[:2])) < USES_MAPS_WITHOUT:
         needed.add(Capability.CAP_BPF)
     return needed
 
