@@ -266,7 +266,8 @@ struct syscall_rule {
 	tr_u8 family;    /* index into the list of families, for the family column */
 	tr_s8 no_fd_arg; /* the argument that says with one of its bits that what fd_arg holds is no descriptor */
 	tr_u8 no_fd_bit; /* 0 to 31: that bit */
-	tr_u8 reserved[2];
+	tr_u8 writes;    /* of a call with a path: a bit for each argument that points at where the call writes */
+	tr_u8 reserved;
 };
 
 /* What the kernel program is told to look at. */

@@ -10,6 +10,7 @@
 #include "tags.bpf.h"
 
 #define ERRNO_FAULT (-14)
+#define MOST_WRITTEN 0x10000 /* into one buffer, by a call with a path: XATTR_SIZE_MAX and XATTR_LIST_MAX */
 #define FCNTL_DUPFD 0
 #define FCNTL_DUPFD_CLOEXEC 1030
 #define SECCOMP_IOCTL_NOTIF_ADDFD 0x40182103 /* include/uapi/linux/seccomp.h */
@@ -121,6 +122,36 @@ static __always_inline void send_exit_with_name(struct process *process, const s
 		note_told(process, naming->fd, &now);
 }
 
+/* Whether what the call wrote may lie over its path: somewhere in what an argument points at, however much of that is
+ * used.
+ */
+static __always_inline int may_be_overwritten(const struct syscall_rule *rule, const struct call *call)
+{
+	u64 path = argument(call, rule->path_arg);
+
+#pragma unroll
+	for (int i = 0; i < TRACER_MAX_ARGS; i++) {
+		u64 written = call->args[i];
+
+		if (!(rule->writes >> i & 1))
+			continue;
+		if (rule->aux_kind == TRACER_AUX_XATTR_ARGS &&
+		    bpf_probe_read_user(&written, sizeof(written), (void *)written))
+			return 1;
+		if (written - (path - MOST_WRITTEN) < MOST_WRITTEN + TRACER_PATH_BYTES)
+			return 1;
+	}
+	return 0;
+}
+
+/* The section of a path that is not known, and of no other one. */
+static __always_inline u32 put_unreadable(struct record_buffer *buffer, u32 at, struct path_section *section)
+{
+	section->status1 = TRACER_PATH_UNREADABLE;
+	__builtin_memcpy(buffer->bytes + (at & 127), section, sizeof(*section));
+	return at + sizeof(*section);
+}
+
 /* The exit with the paths that could not be read at enter, or the one that getcwd wrote. */
 static __always_inline void send_exit_with_paths(const struct syscall_rule *rule, const struct call *call,
 						 struct record_buffer *buffer)
@@ -132,7 +163,8 @@ static __always_inline void send_exit_with_paths(const struct syscall_rule *rule
 	begin_long_exit(buffer, call);
 	if (rule->aux_kind == TRACER_AUX_CWD_TEXT)
 		reread.path_arg = rule->aux_arg;
-	u32 end = fill_paths(buffer, NAME_AT, &reread, call, &section);
+	u32 end = may_be_overwritten(rule, call) ? put_unreadable(buffer, NAME_AT, &section)
+						 : fill_paths(buffer, NAME_AT, &reread, call, &section);
 
 	if (call->ret != ERRNO_FAULT &&
 	    (section.status1 == TRACER_PATH_UNREADABLE || section.status2 == TRACER_PATH_UNREADABLE))

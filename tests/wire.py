@@ -79,7 +79,7 @@ _NAME_BODY = struct.Struct("=iI")
 _FORK = struct.Struct("=IIQ16s")
 _EXEC = struct.Struct("=II16s")
 _TASK_EXIT = struct.Struct("=II")
-_RULE = struct.Struct("=BB11b7BbB2x")
+_RULE = struct.Struct("=BB11b7BbBBx")
 HEADER_BYTES = _HEADER.size
 RULE_BYTES = _RULE.size
 
@@ -113,6 +113,7 @@ class Rule(NamedTuple):
     family: int = 0
     no_fd_arg: int = -1
     no_fd_bit: int = 0
+    writes: int = 0
 
 
 def encode_rules(rules: Iterable[Rule]) -> bytes:

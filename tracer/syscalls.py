@@ -11,6 +11,7 @@ Columns of the file, in order; `-` is "none":
 * `family`: one of `FAMILIES`. `nargs`: arguments of the kernel's function.
 * `fd` ... `offset`, `aux_arg` ... `timeout`: which argument (0 to 5) plays that role; see `struct syscall_rule`.
   `offset` may be `ret`, the return value.
+* `writes`: the arguments (`2,3`) that point at where the call writes, of one that has a path.
 * `no_fd`: `3:5` where bit 5 of argument 3, if it is set, says that the number in `fd` is no descriptor.
 * `aux`, `effect`, `bytes`, `byte_rule`, `empty_path`, `quantity`: a member of the enum below, in lower case.
 * `rule`: any of `never_returns`, `renames`, `old_is_text`, `label`.
@@ -68,8 +69,9 @@ STRACE_NAMES: Final = {
 }
 """Where strace on x86_64 spells a call otherwise than the kernel's tracepoints."""
 
-RULE_FORMAT: Final = struct.Struct("=BB11b7BbB2x")
-"""`struct syscall_rule`: flags, nargs, eleven argument indices, seven codes, `no_fd` in two, two reserved bytes."""
+RULE_FORMAT: Final = struct.Struct("=BB11b7BbBBx")
+"""`struct syscall_rule`: flags, nargs, eleven argument indices, seven codes, `no_fd` in two, `writes`, one that is
+reserved."""
 
 
 class Aux(IntEnum):
@@ -201,6 +203,8 @@ class Syscall:
     quantity: Quantity
     no_fd_arg: int
     no_fd_bit: int
+    writes: int
+    """A bit for each argument."""
     flags: Rule
     classes: frozenset[str]
     note: str
@@ -289,6 +293,7 @@ def _row(cells: dict[str, str]) -> Syscall:
         quantity=_QUANTITIES[cells["quantity"]],
         no_fd_arg=no_fd_arg,
         no_fd_bit=no_fd_bit,
+        writes=sum(1 << int(index) for index in _words(cells["writes"])),
         flags=_rule_flags(cells["rule"]),
         classes=frozenset(_words(cells["classes"])),
         note="" if cells["note"] == "-" else cells["note"],
@@ -409,4 +414,5 @@ def _pack(packed: bytearray, number: int, call: Syscall, flags: Rule) -> None:
         call.family_index,
         call.no_fd_arg,
         call.no_fd_bit,
+        call.writes,
     )

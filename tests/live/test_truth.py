@@ -14,6 +14,8 @@ from oracle import Report, compare, read_rows
 from strace_files import DEFAULT, DESC, FILE
 from strace_log import read_log
 
+import tracer
+
 Record = Callable[..., Path]
 """The fixture `record`."""
 
@@ -21,8 +23,8 @@ SOURCES = Path(__file__).parent.parent / "programs"
 WITHOUT_STRACE = {
     *("anonymous_files", "answered", "before_the_trace", "busy", "changed_meanwhile", "cold_path", "counted"),
     *("even_counts", "forks_meanwhile", "growth", "hidden_thread", "in_the_middle", "lost_names", "old_entry"),
-    *("own_root", "private_directories", "raced", "refused", "renamed_threads", "replaced_meanwhile"),
-    *("told_of_renames", "too_deep"),
+    *("overwritten_path", "own_root", "private_directories", "raced", "refused", "renamed_threads"),
+    *("replaced_meanwhile", "told_of_renames", "too_deep"),
 }
 """Programs for other tests."""
 PROGRAMS = sorted({source.stem for source in SOURCES.glob("*.c")} - WITHOUT_STRACE)
@@ -173,3 +175,16 @@ def test_path_on_a_page_that_is_not_in_memory(programs: Path, record: Record, wo
     assert len(expected) == 16
     assert [row.file for row in rows if row.file and "/cold/file-" in row.file] == expected
     assert "still in memory" not in (work.parent / "stderr").read_text()
+
+
+def test_a_path_that_its_call_may_have_overwritten_is_not_known(programs: Path, record: Record, work: Path) -> None:
+    """Where the path is read at the exit, and where in memory the call wrote, decide."""
+    asked_for = work.parent / "asked-for"
+    calls = "readlink,readlinkat,lgetxattr,llistxattr,lstat,newfstatat,statx,statfs"
+    recording = record([programs / "overwritten_path"], "-e", calls, stdout=asked_for)
+    with tracer.open(recording) as opened:
+        files = [row["file"] for row in opened.sql("SELECT file FROM calls ORDER BY seq").to_pylist()]
+        unreadable = opened.loss["path_unreadable"]
+    expected = [str(work / name) if name else None for name in asked_for.read_text().splitlines()]
+    assert files[-len(expected) :] == expected
+    assert unreadable == expected.count(None) == 11

@@ -65,13 +65,13 @@ def header_fields() -> list[tuple[str, str]]:
     """Type and name of the fields of struct syscall_rule, without the reserved ones."""
     body = re.search(r"^struct syscall_rule \{\n(.*?)^\};", EVENTS_H, re.MULTILINE | re.DOTALL)
     assert body is not None
-    return re.findall(r"^\t(tr_\w+) (\w+);", body[1], re.MULTILINE)
+    return re.findall(r"^\t(tr_\w+) (?!reserved)(\w+);", body[1], re.MULTILINE)
 
 
 def unpacked(packed: bytes) -> list[dict[str, int]]:
     """The rules as a reader of the header would read them."""
     fields = header_fields()
-    layout = struct.Struct("=" + "".join({"tr_u8": "B", "tr_s8": "b"}[kind] for kind, _ in fields) + "2x")
+    layout = struct.Struct("=" + "".join({"tr_u8": "B", "tr_s8": "b"}[kind] for kind, _ in fields) + "x")
     assert layout.size == 24
     return [dict(zip((name for _, name in fields), values, strict=True)) for values in layout.iter_unpack(packed)]
 
@@ -229,6 +229,13 @@ def test_waiting_calls_have_their_quantities():
     assert named(lambda call: (call.timeout_arg != NONE) != (call.quantity in polls)) == set()
     by_structure = named(lambda call: call.quantity is Quantity.POLL_SPEC)
     assert by_structure == named(lambda call: call.timeout_arg != NONE and call.timeout_arg == call.aux_arg)
+
+
+def test_what_calls_with_a_path_write():
+    """Not into their paths; and a path that is read at the exit is the only one of its call."""
+    assert named(lambda call: call.writes and (call.path_arg == NONE or call.path2_arg != NONE)) == set()
+    assert named(lambda call: call.path_arg != NONE and call.writes >> call.path_arg & 1) == set()
+    assert named(lambda call: call.writes >> call.nargs) == set()
 
 
 @pytest.mark.parametrize(
@@ -477,6 +484,12 @@ TYPES_OF_AUX = {
 }
 """What the kernel says the arguments point at."""
 
+ONLY_READ = {
+    *("file_setattr", "futimesat", "mount", "mount_setattr", "mq_open"),
+    *("open_tree_attr", "openat2", "utime", "utimensat", "utimes"),
+}
+"""Calls with a path that read what they are given pointers to, whatever the type says."""
+
 ALWAYS_READ = {Aux.OPEN_HOW, Aux.XATTR_ARGS, Aux.MSGHDR}
 """Structures that no call has an argument of but those that the table reads them from."""
 
@@ -530,6 +543,21 @@ def test_the_kernel_says_that_aux_is_read_from_its_type(tracepoints):
         if tracepoints[call.name][call.aux_arg][0].removeprefix("const ") != TYPES_OF_AUX[call.aux_kind]
     }
     assert wrong == set()
+
+
+def test_calls_with_a_path_write_where_the_kernel_may(tracepoints):
+    """It takes pointers to what is only read for constant ones, except of a few calls that it has not said so of."""
+    calls = [call for call in TABLE if call.path_arg != NONE and call.name in tracepoints]
+    may_write = {
+        call.name: sum(
+            1 << place
+            for place, (kind, _) in enumerate(tracepoints[call.name])
+            if "*" in kind and "const" not in kind and place not in {call.path_arg, call.path2_arg}
+        )
+        for call in calls
+    }
+    assert {call.name for call in calls if call.writes & ~may_write[call.name]} == set()
+    assert {call.name for call in calls if call.writes != may_write[call.name]} <= ONLY_READ
 
 
 @pytest.mark.parametrize("kind", sorted(ALWAYS_READ))

@@ -180,3 +180,4 @@ cdef extern from "events.h" nogil:
         uint8_t family
         int8_t no_fd_arg
         uint8_t no_fd_bit
+        uint8_t writes

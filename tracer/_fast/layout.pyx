@@ -90,4 +90,5 @@ def offsets() -> dict[str, int]:
         "syscall_rule.family": distance(&rule, &rule.family),
         "syscall_rule.no_fd_arg": distance(&rule, &rule.no_fd_arg),
         "syscall_rule.no_fd_bit": distance(&rule, &rule.no_fd_bit),
+        "syscall_rule.writes": distance(&rule, &rule.writes),
     }
