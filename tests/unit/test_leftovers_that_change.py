@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 
 import pytest
 import test_crash_safety
+from click.testing import CliRunner
 from test_crash_safety import Scene, names, rows_in
 
-from tracer.errors import DamagedFileError
+from tracer.cli.recover import recover as recover_verb
+from tracer.errors import DamagedFileError, UsageError
 from tracer.repair import scan
 from tracer.repair.recover import recover
 from tracer.sinks import seal
-from tracer.temporary import Leftover
+from tracer.sinks.output_file import open_private
+from tracer.temporary import Leftover, is_in_use
 
 small_groups = test_crash_safety.small_groups
 
@@ -80,3 +85,75 @@ def test_what_can_not_be_read_is_no_damage(tmp_path, monkeypatch, number):
     with pytest.raises(DamagedFileError, match="can't be read: Input/output error"):
         recover(left)
     assert names(tmp_path) == there
+
+
+class TestEmpty:
+    """What a recorder leaves that is killed before it has written anything."""
+
+    def left(self, folder, name="a.parquet"):
+        left = Leftover(folder / f".{name}.0123456789abcdef.tmp")
+        left.main.touch()
+        return left
+
+    @pytest.mark.parametrize("by", ["name", "folder", "temporary"])
+    def test_is_removed_however_it_is_named(self, tmp_path, by):
+        left = self.left(tmp_path)
+        path = {"name": tmp_path / "a.parquet", "folder": tmp_path, "temporary": left.main}[by]
+        ended = CliRunner().invoke(recover_verb, [str(path)])
+        assert ended.exit_code == 0
+        said = f"tracer-cli: {left.main} is empty: its recording ended before its first second was over; removed\n"
+        assert ended.stderr == said
+        assert names(tmp_path) == []
+
+    def test_beside_others(self, tmp_path):
+        self.left(tmp_path, "young.parquet")
+        scene = Scene(tmp_path)
+        scene.write(20, sync=True)
+        scene.die()
+        ended = CliRunner().invoke(recover_verb, [str(tmp_path), "--json"])
+        assert ended.exit_code == 0
+        said = json.loads(ended.stdout)
+        assert [one["rows"] for one in said["recovered"]] == [20]
+        assert [one["is_cleared"] for one in said["empty"]] == [True]
+        assert names(tmp_path) == [scene.path.name]
+
+    def test_stays_if_wanted(self, tmp_path):
+        left = self.left(tmp_path)
+        ended = CliRunner().invoke(recover_verb, [str(tmp_path), "--keep-temporary"])
+        assert ended.exit_code == 0
+        assert ended.stderr.endswith("; it can be removed if nobody is writing it\n")
+        assert names(tmp_path) == [left.main.name]
+
+    def test_stays_where_nobody_can_tell_who_writes(self, tmp_path, monkeypatch):
+        def refused(*_):
+            raise OSError(95, "Operation not supported")
+
+        left = self.left(tmp_path)
+        monkeypatch.setattr(fcntl, "flock", refused)
+        assert CliRunner().invoke(recover_verb, [str(tmp_path)]).exit_code == 0
+        assert names(tmp_path) == [left.main.name]
+
+    def test_is_left_alone_while_somebody_writes_it(self, tmp_path):
+        left = self.left(tmp_path)
+        with open_private(tmp_path / ".b.parquet.0123456789abcdef.tmp"):
+            left.main.unlink()
+            ended = CliRunner().invoke(recover_verb, [str(tmp_path)])
+            assert isinstance(ended.exception, UsageError)
+            assert "nothing was left behind" in str(ended.exception)
+            ended = CliRunner().invoke(recover_verb, [str(tmp_path / "b.parquet")])
+            assert "still being written" in str(ended.exception)
+        assert len(names(tmp_path)) == 1
+
+    def test_one_that_was_removed_before_its_writer_had_the_lock_is_made_again(self, tmp_path, monkeypatch):
+        path, flock, calls = tmp_path / ".a.parquet.0123456789abcdef.tmp", fcntl.flock, []
+
+        def late(*what):
+            calls.append(what)
+            if len(calls) == 1:
+                path.unlink()
+            return flock(*what)
+
+        monkeypatch.setattr(fcntl, "flock", late)
+        with open_private(path):
+            assert path.exists()
+            assert is_in_use(path)

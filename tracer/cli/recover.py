@@ -11,7 +11,7 @@ import click
 from tracer.cli.parameters import OutputPath
 from tracer.cli.render import count, printable, write_out
 from tracer.errors import TracerError, UsageError
-from tracer.repair.recover import Recovered, find
+from tracer.repair.recover import Empty, Recovered, clear_if_empty, find
 from tracer.repair.recover import recover as recover_one
 
 
@@ -28,23 +28,30 @@ def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, 
 
     PATH is a temporary file (.NAME.parquet.*.tmp), the name that the recording was to get, or a folder with such files
     in it. What is being recorded at the moment is left alone. The temporary files are removed when the new recording is
-    complete; what was lost is said on standard error.
+    complete, and so are empty ones; what was lost is said on standard error.
     """
     left = find(path)
     if output is not None and len(left) > 1:
         names = ", ".join(str(one.main) for one in left)
         raise UsageError(f"{path} has left {len(left)} recordings", hint=f"recover each by its name: {names}")
     done: list[Recovered] = []
+    empty: list[Empty] = []
     failed: list[TracerError] = []
     for one in left:
         try:
-            done.append(recover_one(one, output, force=force, keep=keep_temporary))
+            nothing = clear_if_empty(one, keep=keep_temporary)
+            if nothing is None:
+                done.append(recover_one(one, output, force=force, keep=keep_temporary))
+                said = line(done[-1], keep=keep_temporary)
+            else:
+                empty.append(nothing)
+                said = line_of_empty(nothing)
             if not as_json:
-                click.echo(line(done[-1], keep=keep_temporary), err=True)
+                click.echo(said, err=True)
         except TracerError as error:
             failed.append(error)
     if as_json:
-        write_out(document(done))
+        write_out(document(done, empty))
     for other in failed[:-1]:
         click.echo(f"tracer-cli: {printable(str(other))}", err=True)
     if failed:
@@ -70,10 +77,19 @@ def line(recovered: Recovered, *, keep: bool) -> str:
     return said
 
 
-def document(done: list[Recovered]) -> str:
+def line_of_empty(empty: Empty) -> str:
+    """That there was nothing to recover, and what is still there."""
+    said = (
+        f"tracer-cli: {printable(str(empty.temporary))} is empty: its recording ended before its first second was over"
+    )
+    return said + ("; removed" if empty.is_cleared else "; it can be removed if nobody is writing it")
+
+
+def document(done: list[Recovered], empty: list[Empty]) -> str:
     """The same as JSON."""
     recordings = [one._asdict() | {"temporary": _text(one.temporary), "output": _text(one.output)} for one in done]
-    return json.dumps({"recovered": recordings}, indent=2) + "\n"
+    cleared = [one._asdict() | {"temporary": _text(one.temporary)} for one in empty]
+    return json.dumps({"recovered": recordings, "empty": cleared}, indent=2) + "\n"
 
 
 def _text(path: Path) -> str:

@@ -50,6 +50,14 @@ class Recovered(NamedTuple):
     """The name that it was to get may have been longer than the one it has."""
 
 
+class Empty(NamedTuple):
+    """A leftover of a recording that ended before anything of it was written."""
+
+    temporary: Path
+    is_cleared: bool
+    """It is gone."""
+
+
 def find(path: Path) -> list[Leftover]:
     """What was left behind under a temporary name, by a recording of this name, or in this folder and those in it.
 
@@ -60,7 +68,7 @@ def find(path: Path) -> list[Leftover]:
         return [itself]
     if _is_folder(path):
         candidates = [candidate for folder, _, _ in os.walk(path) for candidate in leftovers_in(Path(folder))]
-        found = [candidate for candidate in candidates if _looks_like_one(candidate)]
+        found = [one for one in candidates if _looks_like_one(one) or (_is_empty(one) and not is_in_use(one.main))]
         raw = [candidate.main for candidate in candidates if _is_raw(candidate.main) and not is_in_use(candidate.main)]
         if raw and not found:
             raise _nothing(raw[0])
@@ -76,6 +84,17 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # a name that is too long for any file
         return False
+
+
+def clear_if_empty(left: Leftover, *, keep: bool = False) -> Empty | None:
+    """Remove a leftover that holds nothing at all, unless `keep` is given; None for one that holds something.
+
+    Where files can't be locked it stays: it may be one that is being written. Raises UsageError if it is.
+    """
+    with _opened(left.main) as main:
+        if main is not None or not _is_empty(left):
+            return None
+        return Empty(left.main, not keep and is_in_use(left.main) and _remove(left))
 
 
 def recover(left: Leftover, output: Path | None = None, *, force: bool = False, keep: bool = False) -> Recovered:
@@ -220,7 +239,7 @@ def _nothing(path: Path) -> DamagedFileError:
         )
     return DamagedFileError(
         f"nothing in {path} can be recovered: it holds no complete segment",
-        hint="a recording is made safe once a second: this one ended before, or it is no recording",
+        hint="a recording is made safe once a second: this one ended before, or it is no recording; remove it",
     )
 
 
@@ -280,6 +299,12 @@ def _looks_like_one(left: Leftover) -> bool:
         return left.tail.exists() or _begins_with(left.main, MAGIC)
     except OSError:
         return False
+
+
+def _is_empty(left: Leftover) -> bool:
+    """Whether there are files, and nothing in any of them."""
+    found = [path.lstat() for path in left.files if os.path.lexists(path)]
+    return bool(found) and all(stat.S_ISREG(status.st_mode) and not status.st_size for status in found)
 
 
 def _is_raw(path: Path) -> bool:

@@ -139,13 +139,18 @@ class OutputFile:
 def open_private(path: Path) -> BufferedWriter:
     """Make a file that its owner alone may read, and lock it. Under sudo it belongs to the invoking user.
 
+    `recover` removes an empty file whose lock it gets; one that it has removed before we got the lock is made again.
+
     Raises OSError, also if there is anything of that name already.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     try:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # others hold it for a look at an empty file
+        if not os.fstat(descriptor).st_nlink:
+            os.close(descriptor)
+            return open_private(path)
         undo_umask(descriptor, 0o600)
         owner = invoking_user()
         if owner is not None:
