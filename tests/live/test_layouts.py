@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from conftest import Cli, Start, until
 
 from tracer import recording
@@ -83,6 +86,48 @@ def test_a_flight_recorder(start: Start, work: Path) -> None:
     assert "early" not in first
     assert "late" not in first
     assert "late" in second
+
+
+def has_taken(tracer: subprocess.Popen[bytes], number: int) -> bool:
+    """Whether a signal would not end the process any more, or not yet."""
+    fields = dict(line.split(":") for line in Path(f"/proc/{tracer.pid}/status").read_text().splitlines())
+    return any(int(fields[field], 16) >> (number - 1) & 1 for field in ("SigBlk", "SigCgt"))
+
+
+@pytest.mark.parametrize("moment", ["import", "load"])
+def test_a_snapshot_that_is_asked_for_before_there_is_anything(moment: str, start: Start, work: Path) -> None:
+    tracer = start("record", "-o", "x.parquet", "--ring", "60s", "--", "cat")
+    until(lambda: has_taken(tracer, signal.SIGUSR1), "the first look at signals")
+    if moment == "load":
+        until(lambda: list(work.glob(".*.tmp")), "the first slice")
+    tracer.send_signal(signal.SIGUSR1)
+    until((work / "x-0001.parquet").exists, "the snapshot")
+    tracer.communicate(timeout=30)
+    assert tracer.returncode == 0
+    assert sorted(path.name for path in work.iterdir()) == ["x-0001.parquet", "x-0002.parquet"]
+    assert read_in(work / "x-0001.parquet")
+
+
+def test_without_a_ring_the_signal_ends_the_recorder_before_it_begins(start: Start, work: Path) -> None:
+    tracer = start("record", "-o", "x.parquet", "--", "cat")
+    until(lambda: has_taken(tracer, signal.SIGUSR1), "the first look at signals")
+    tracer.send_signal(signal.SIGUSR1)
+    tracer.communicate(timeout=30)
+    assert tracer.returncode == -signal.SIGUSR1
+    assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("options", [(), ("--ring", "60s"), ("--raw", "x.raw")])
+def test_a_recording_that_is_ended_before_it_traces(
+    number: int, options: tuple[str, ...], start: Start, work: Path
+) -> None:
+    tracer = start("record", "-o", "x.parquet", *options, "-p", str(os.getpid()))
+    until(lambda: list(work.glob(".*.tmp")), "the output")
+    tracer.send_signal(number)
+    tracer.communicate(timeout=30)
+    assert tracer.returncode == 0
+    assert list(work.glob(".*")) == []
 
 
 def read_in(path: Path) -> set[str]:

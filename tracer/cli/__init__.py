@@ -36,6 +36,10 @@ class Verbs(click.Group):
         try:
             with no_deaf_thread():
                 command: click.Command = getattr(import_module(f"tracer.cli.{cmd_name}"), cmd_name)
+            if cmd_name == "record":
+                from tracer.cli.stopping import Early
+
+                Early.begin()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return command
@@ -70,14 +74,16 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    from tracer.cli.render import report, report_error
-
     try:
         sys.exit(cli.main(prog_name="tracer-cli", standalone_mode=False) or 0)
     except TracerError as error:
+        from tracer.cli.render import report_error  # not before: signals that come early are not held back yet
+
         report_error(error)
         sys.exit(error.exit_code)
     except click.ClickException as error:
+        from tracer.cli.render import report
+
         report(error.format_message(), "see `tracer-cli --help`, or `tracer-cli VERB --help`")
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):

@@ -138,6 +138,8 @@ def record(
         raise UsageError("-o and --raw name the same file", hint="give each its own")
     check_privileges()
     stopping = Stopping(duration_s, target)
+    if ring_s is None:
+        stopping.on_no_user_signal()
     recorder = open_recorder(
         path if output is None else output, force=force, durable_s=DURABLE_S, rotation=rotation, ring_s=ring_s
     )

@@ -15,6 +15,32 @@ SI_KERNEL = 0x80
 """si_code of a signal from the terminal, which goes to the command by itself (sigaction(2))."""
 
 
+class Early:
+    """Handler of SIGUSR1 until it is known what the signal is for: it would end us."""
+
+    def __init__(self) -> None:
+        self._has_come = False
+
+    def __call__(self, *_: object) -> None:
+        """It has come."""
+        self._has_come = True
+
+    @classmethod
+    def begin(cls) -> None:
+        """Note it from now on, unless it is ignored."""
+        if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
+            signal.signal(signal.SIGUSR1, cls())
+
+    @staticmethod
+    def end() -> bool:
+        """As it was before; whether it has come."""
+        handler = signal.getsignal(signal.SIGUSR1)
+        if not isinstance(handler, Early):
+            return False
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        return handler._has_come
+
+
 class Stopping:
     """Holds SIGINT and SIGTERM back and asks for them once a millisecond, so that a recording always ends in order.
 
@@ -28,6 +54,7 @@ class Stopping:
         self.each_look: Callable[[], None] = lambda: None
         self._user_action: Callable[[], None] | None = None
         self._user_action_s: float | None = None
+        self._is_asked = False
         self._target = target
         self._duration_s = duration_s
         self._end: float | None = None
@@ -36,17 +63,29 @@ class Stopping:
         self._old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
 
     def on_user_signal(self, action: Callable[[], None]) -> None:
-        """Call `action` a while after each SIGUSR1 from now on, when all that came before it has been handed out."""
+        """Call `action` a while after each SIGUSR1, when all that came before it has been handed out.
+
+        One that came before now counts from the first look.
+        """
         self._user_action = action
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        self._is_asked = Early.end()
+
+    def on_no_user_signal(self) -> None:
+        """SIGUSR1 means nothing here: it ends us, now if it has come."""
+        if Early.end():
+            signal.raise_signal(signal.SIGUSR1)
 
     def _look_for_user_signal(self) -> None:
         if self._user_action is None:
             return
-        if signal.sigtimedwait({signal.SIGUSR1}, 0) is not None and self._user_action_s is None:
+        if signal.sigtimedwait({signal.SIGUSR1}, 0) is not None:
+            self._is_asked = True
+        if self._is_asked and self._user_action_s is None:
             self._user_action_s = time.monotonic() + 2 * FLUSH_S
         if self._user_action_s is not None and time.monotonic() >= self._user_action_s:
             self._user_action_s = None
+            self._is_asked = False
             self._user_action()
 
     def is_due(self) -> bool:
