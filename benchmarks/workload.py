@@ -127,13 +127,19 @@ def new_recorder(path: Path) -> ParquetRecorder:
     return ParquetRecorder(path, force=True, durable_s=DURABLE_S)
 
 
+def plain_recorder(path: Path) -> ParquetRecorder:
+    """A started recorder as `tracer-cli replay` has it: nothing is safe before the end."""
+    return ParquetRecorder(path, force=True)
+
+
 class HeadlessLoop(Pipeline):
     covers = (
         "raw events in: pairing, names, columns, batches queued for the recorder's thread (waiting for it where 3 are "
-        "queued, from 1,000,000 pairs on). Not: making the events, the recorder's start, its last writes, and its close"
+        "queued, from 1,000,000 pairs on). Not: making the events, the recorder's start, its last writes, and its "
+        "close (which is why it is the plain one: what the other does at these two leaves the caches cold)"
     )
     recorder: ParquetRecorder
-    make_recorder = staticmethod(new_recorder)
+    make_recorder = staticmethod(plain_recorder)
 
     def prepare(self) -> None:
         super().prepare()
@@ -161,16 +167,12 @@ class HeadlessLoop(Pipeline):
         self.recorder.close(FOOTER)
 
 
-def plain_recorder(path: Path) -> ParquetRecorder:
-    """A started recorder as `tracer-cli replay` has it: nothing is safe before the end."""
-    return ParquetRecorder(path, force=True)
-
-
 class HeadlessFile(HeadlessLoop):
     covers = (
         "recorder started, raw events in, everything written, synced to disk (fsync) and renamed. Not: making the "
         "events"
     )
+    make_recorder = staticmethod(new_recorder)
 
     def prepare(self) -> None:
         Pipeline.prepare(self)
@@ -235,6 +237,7 @@ class TuiFile(TuiLoop):
         "recorder started at a running fan-out, raw events in, statistics, stream ring and trie updated, everything "
         "written, synced to disk (fsync) and renamed. Not: making the events"
     )
+    make_recorder = staticmethod(new_recorder)
 
     def prepare(self) -> None:
         Pipeline.prepare(self)
