@@ -243,10 +243,11 @@ within_runs AS (
 ),
 named AS (
     SELECT c.*, coalesce(threads.what, c.comm || ' (no Python thread)') AS thread,
-        coalesce(waits.what, CASE
+        CASE
             WHEN syscall <> 'futex' THEN regexp_replace(coalesce(file, '-'), '^.*/profiled-[^/]*/', '')
+            WHEN waits.what IS NOT NULL THEN waits.what
             WHEN threads.what IS NULL THEN 'not known; most often work: idle'
-            ELSE 'a lock; most often the GIL' END) AS waits_for
+            ELSE 'a lock; most often the GIL' END AS waits_for
     FROM within_runs c
     LEFT JOIN threads ON threads.tid = c.tid AND c.time_ns BETWEEN threads.begin_ns AND threads.end_ns
     LEFT JOIN waits ON waits.tid = c.tid AND c.time_ns >= waits.begin_ns AND c.end_ns <= waits.end_ns

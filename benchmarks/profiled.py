@@ -28,6 +28,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from workload import PIPELINES, Operation
 
+from tracer.sinks.recorder import ParquetRecorder
+
 WARM_UP_RUNS = 2
 
 INTERVALS = pa.schema(
@@ -98,6 +100,10 @@ class Intervals:
         self._watch(threading.Thread, "join", "wait", lambda thread: f"the end of {thread.name}")
         self._watch(queue.Queue, "put", "wait", lambda _: "room in a queue")
         self._watch(queue.Queue, "get", "wait", lambda _: "work: idle")
+        self._watch(ParquetRecorder, "_run", "thread", lambda _: "the recorder's")
+        self._watch(ParquetRecorder, "_next", "wait", lambda _: "work: idle")
+        self._watch(ParquetRecorder, "_wait_for_room", "wait", lambda _: "room in the recorder's queue")
+        self._watch(ParquetRecorder, "_wait_for_end", "wait", lambda _: "the end of the recorder's thread")
 
     def run(self) -> AbstractContextManager[None]:
         """A mark around a run."""
