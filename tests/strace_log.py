@@ -20,7 +20,7 @@ NUMBERED = {451: "cachestat", 452: "fchmodat2", 462: "mseal", 463: "setxattrat",
 """Newer syscalls that an older strace prints as `syscall_0x1c3`: the same number on every architecture."""
 
 _LINE = re.compile(r"(\d+) +(.*)\Z", re.DOTALL)
-_RESUMED = re.compile(r"<\.\.\. \w+ resumed>(.*)\Z", re.DOTALL)
+_RESUMED = re.compile(r"<\.\.\. (?:\w+|\?{3,4}) resumed>(.*)\Z", re.DOTALL)
 _BEGUN = re.compile(r"(\w+)\(")
 _BROKEN_OFF = re.compile(r" ?<(?:unfinished|pid changed to \d+) \.\.\.>\Z")
 # A thread that was killed where strace stopped it before a call: the call is skipped (kernel/entry/common.c,

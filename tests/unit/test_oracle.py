@@ -228,11 +228,12 @@ def test_a_call_that_a_kill_ends_may_have_a_row_or_none(report):
         assert (result.calls, result.never_returned) == (1, 1)
 
 
-def test_a_thread_that_is_killed_before_a_call_has_no_row(report):
-    log = """
+@pytest.mark.parametrize("rest", ["", "10    <... ??? resumed>)                = ?\n"])
+def test_a_thread_that_is_killed_before_a_call_has_no_row(report, rest):
+    log = f"""
 10    close(4</w/g>)                    = 0
 10    ???( <unfinished ...>
-10    +++ killed by SIGKILL +++
+{rest}10    +++ killed by SIGKILL +++
 """
     report(log, (10, "close", 0, "/w/g")).check()
     with pytest.raises(AssertionError):
