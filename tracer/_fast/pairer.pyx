@@ -185,7 +185,8 @@ cdef class Pairer:
             if rule.effect != TRACER_EFFECT_NONE:
                 self.fd_cache.changes += 1
                 apply_effect(self.fd_cache, call, rule, process, parts)
-                process.table.last_change = self.fd_cache.changes
+                if thread.drops == self.fd_cache.drops:  # else it was forgotten: no memory for a table of its own
+                    process.table.last_change = self.fd_cache.changes
             elif rule.quantity == TRACER_QUANTITY_BRK:
                 move_break(call, process)
         return end_call(self, thread, rule)

@@ -148,9 +148,7 @@ def open_private(path: Path) -> BufferedWriter:
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # others hold it for a look at an empty file
-        if not os.fstat(descriptor).st_nlink:
-            os.close(descriptor)
-            return open_private(path)
+        is_removed = not os.fstat(descriptor).st_nlink
         undo_umask(descriptor, 0o600)
         owner = invoking_user()
         if owner is not None:
@@ -159,6 +157,9 @@ def open_private(path: Path) -> BufferedWriter:
         os.close(descriptor)
         path.unlink()
         raise
+    if is_removed:
+        os.close(descriptor)
+        return open_private(path)
     # buffered, because it goes on after a write that took only a part of what it was given
     return os.fdopen(descriptor, "wb")
 

@@ -126,8 +126,8 @@ class ParquetRecorder:
             self._wait_for_room()
             self._hand_over(columns)
         else:
+            self._begin()  # before it is ours: if no thread can be begun, it is the caller's to release
             self._held = columns
-            self._begin()
 
     def snapshot(self) -> None:
         """Have the flight recorder that this one writes to make a recording of what it has. Does not wait for it."""
@@ -161,10 +161,10 @@ class ParquetRecorder:
         return kept
 
     def _hand_over(self, waiting: Columns | Literal["snapshot"]) -> None:
-        self._queue.put(waiting)
-        self._is_queued = True
         if not self._is_begun:
             self._begin()
+        self._queue.put(waiting)
+        self._is_queued = True
 
     def _begin(self) -> None:
         """Begin the writer's thread, and don't wait for that, as threading.Thread does: with other programs about it
