@@ -19,20 +19,6 @@ static __always_inline int is_compat(const void *task)
 	return HAS_COMPAT && (load_u32(task, OFF_TASK_STATUS) & TS_COMPAT);
 }
 
-/* From here on the process's table may be another one. A thread among others may get one of its own. */
-static __always_inline void enter_compat(u64 id)
-{
-	struct filter_config *cfg = filter();
-	struct process *process = cfg ? traced(cfg, id) : 0;
-
-	if (process)
-		count_loss(TRACER_LOSS_COMPAT);
-	else
-		process = current_process(); /* of a thread that a filter hides */
-	if (process)
-		watch(process, thread_count() > 1 ? WATCH_DIVIDED : WATCH_COMPARED);
-}
-
 /* As TRACER_RULE_RENAMES has it, but for the numbers of arch/x86/entry/syscalls/syscall_32.tbl. */
 static __always_inline int compat_renames(u32 number)
 {
@@ -54,6 +40,22 @@ static __always_inline int compat_renames(u32 number)
 		return 1;
 	}
 	return 0;
+}
+
+/* From here on the process's table may be another one. A thread among others may get one of its own. */
+static __always_inline void enter_compat(u64 id, u32 number)
+{
+	struct filter_config *cfg = filter();
+	struct process *process = cfg ? traced(cfg, id) : 0;
+
+	if (compat_renames(number))
+		move_epoch();
+	if (process)
+		count_loss(TRACER_LOSS_COMPAT);
+	else
+		process = current_process(); /* of a thread that a filter hides */
+	if (process)
+		watch(process, thread_count() > 1 ? WATCH_DIVIDED : WATCH_COMPARED);
 }
 
 static __always_inline void exit_compat(u32 number, s64 ret)

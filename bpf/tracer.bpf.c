@@ -276,11 +276,12 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	void *task = current_task();
 	u64 id = id_of(task);
 
+	u32 number = ctx->args[1];
+
 	if (is_compat(task)) {
-		enter_compat(id);
+		enter_compat(id, number);
 		return 0;
 	}
-	u32 number = ctx->args[1];
 	struct syscall_rule *rule = find_rule(number);
 
 	if (!rule)

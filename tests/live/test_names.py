@@ -115,8 +115,11 @@ def test_numbers_that_were_changed_in_a_race(programs: Path, cli: Cli, work: Pat
     assert len(numbers) < 100
 
 
-def test_a_rename_that_others_are_told_of_before_it_returns(programs: Path, cli: Cli, work: Path) -> None:
-    cli("record", "-o", "out.parquet", "-e", "lseek,rename", "--", programs / "told_of_renames")
+@pytest.mark.parametrize("entry", [(), ("old",)], ids=["64", "32"])
+def test_a_rename_that_others_are_told_of_before_it_returns(
+    entry: tuple[str, ...], programs: Path, cli: Cli, work: Path
+) -> None:
+    cli("record", "-o", "out.parquet", "-e", "lseek,rename", "--", programs / "told_of_renames", *entry)
     rows = pq.read_table(work / "out.parquet", columns=["syscall", "offset", "file"]).to_pylist()
     told = [row for row in rows if row["syscall"] == "lseek"]
     assert len(told) == 20_000

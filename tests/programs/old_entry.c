@@ -1,42 +1,20 @@
 /* A program of 64 bits that makes calls by the entry for programs of 32 bits: they give its number to another file, rename
- * the directory of a file that is open (in a child of it, too), and change the working directory. Where calls of 64 bits
- * have their arguments lies something else, which must never be shown: `forged`.
+ * the directory of a file that is open (in a child of it, too), and change the working directory.
  */
 #define _GNU_SOURCE
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "check.h"
+#include "old_entry.h"
 
 #define NUMBER 30
 enum { OLD_CHDIR = 12, OLD_RENAME = 38, OLD_DUP2 = 63, OLD_GETGROUPS = 80, OLD_SELECT = 82, OLD_SWAPON = 87 };
-
-static char *low; /* memory whose addresses have 32 bits */
-static const char forged[] = "/forged", other[] = "/forged-too";
-
-static long old_entry(long number, long first, long second)
-{
-	register const char *rdi __asm__("rdi") = forged;
-	register const char *rsi __asm__("rsi") = other;
-	long result;
-
-	__asm__ volatile("int $0x80"
-			 : "=a"(result)
-			 : "a"(number), "b"(first), "c"(second), "d"(0L), "r"(rdi), "r"(rsi)
-			 : "memory", "r8", "r9", "r10", "r11");
-	return result;
-}
 
 static void must_be(long result, long wanted)
 {
 	if (result != wanted)
 		exit(73);
-}
-
-static long in_low(size_t offset, const char *text)
-{
-	return (long)strcpy(low + offset, text);
 }
 
 /* What 64-bit calls have under these numbers: chdir, rename, unlink. */
@@ -91,8 +69,7 @@ static void change_the_directory(void)
 
 int main(void)
 {
-	low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	MUST(low == MAP_FAILED ? -1 : 0);
+	map_low();
 	forge();
 	change_a_number();
 	rename_a_directory();
