@@ -1,5 +1,6 @@
 """The way to the view and to recordings, which start and stop while batches go by."""
 
+import _thread
 import platform
 import threading
 import time
@@ -226,6 +227,26 @@ def test_a_recording_that_fails_is_over_and_the_view_goes_on(tmp_path, monkeypat
     assert all(map(is_released, handed))
     with pytest.raises(OutputError, match="the disk is full"):
         recorder.close({})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pairs", [100, 40_000], ids=["small", "large"])
+def test_a_recording_without_a_thread_is_over_and_the_view_goes_on(tmp_path, monkeypatch, pairs):
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    view = Seen()
+    handed = list(batches(3, pairs))
+    with Fanout(view) as fanout:
+        fanout.start(ParquetRecorder(tmp_path / "a.parquet"))
+        monkeypatch.setattr(_thread, "start_new_thread", refuse)
+        with pytest.raises(OutputError, match="can't start new thread") as failed:
+            fanout.consume(handed[0])
+        for columns in handed[1:]:
+            fanout.consume(columns)
+    assert "pids.max" in (failed.value.hint or "")
+    assert view.rows == sum(columns.rows for columns in handed)
+    assert all(map(is_released, handed))
     assert list(tmp_path.iterdir()) == []
 
 

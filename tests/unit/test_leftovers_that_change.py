@@ -157,3 +157,21 @@ class TestEmpty:
         with open_private(path):
             assert path.exists()
             assert is_in_use(path)
+
+    def test_one_that_can_not_be_made_again_is_closed_once(self, tmp_path, monkeypatch):
+        path, flock, close, closed = tmp_path / ".a.parquet.0123456789abcdef.tmp", fcntl.flock, os.close, []
+
+        def late(*what):
+            path.unlink()
+            path.mkdir()  # in the way of the second try
+            return flock(*what)
+
+        def counted(descriptor):
+            closed.append(descriptor)
+            close(descriptor)
+
+        monkeypatch.setattr(fcntl, "flock", late)
+        monkeypatch.setattr(os, "close", counted)
+        with pytest.raises(FileExistsError):
+            open_private(path)
+        assert len(closed) == 1

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+OVERWRITE_FREED = "glibc.malloc.perturb=85:glibc.malloc.tcache_count=0"
 
 
 def preloaded(source: str, folder: Path) -> dict[str, str]:
     """The environment of a process in which a function of the C library has another one's place. Under the sanitizers
-    theirs has it, so this does not run there."""
+    theirs has it, so this does not run there. Memory that was given back is overwritten: who looks there falls."""
     library = folder / "refusing.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-o", library, HERE / source], check=True)
-    return os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(sys.path)}
+    path = os.pathsep.join(sys.path)
+    return os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": path, "GLIBC_TUNABLES": OVERWRITE_FREED}
 
 
 @pytest.mark.parametrize("way", ["exec", "unshare", "close_range"])

@@ -31,6 +31,8 @@ DURABLE_S = 1.0
 lost by a crash."""
 
 
+NO_THREAD_HINT = "the user, the cgroup or the machine has as many threads as it may (ulimit -u, pids.max)"
+
 SNAPSHOT: Literal["snapshot"] = "snapshot"
 
 Waiting = Columns | Literal["snapshot"] | None
@@ -72,7 +74,8 @@ class ParquetRecorder:
     With `durable_s` everything that was handed over is made safe so often: after a crash, or if writing fails in the
     end, the temporary file holds it for `tracer-cli recover`. `describe` says who tells the footer so far.
 
-    Raises OutputError: at once if the file can't be made, at the next call if writing failed (disk full, say).
+    Raises OutputError: at once if the file can't be made, with the first batch if no thread can be begun, at the next
+    call if writing failed (disk full, say).
     """
 
     def __init__(
@@ -122,12 +125,14 @@ class ParquetRecorder:
         """Queue a batch, which is released when it has been written (or dropped after a failure)."""
         if self._failure is not None:
             raise self._failure
-        if self._is_begun or not is_small(columns.rows):
+        is_first = not self._is_begun
+        if is_first:
+            self._begin()  # before it is ours: if no thread can be begun, it is the caller's to release
+        if is_first and is_small(columns.rows):
+            self._held = columns
+        else:
             self._wait_for_room()
             self._hand_over(columns)
-        else:
-            self._begin()  # before it is ours: if no thread can be begun, it is the caller's to release
-            self._held = columns
 
     def snapshot(self) -> None:
         """Have the flight recorder that this one writes to make a recording of what it has. Does not wait for it."""
@@ -173,9 +178,9 @@ class ParquetRecorder:
         self._running.acquire()
         try:
             _thread.start_new_thread(self._run, ())
-        except BaseException:
+        except RuntimeError as error:
             self._running.release()
-            raise
+            raise OutputError(f"{self.path} can't be written: {error}", hint=NO_THREAD_HINT) from error
         self._is_begun = True
 
     def _finish(self, *, is_last: bool = False) -> None:
