@@ -1,13 +1,15 @@
 """How rows are made, in plain Python: docs/how-rows-are-made.md sentence by sentence, without /proc.
 
 The Cython modules are held against this. It shares no code with them, and takes nothing from `tracer` but the table.
-Here is what is remembered between records; what one call means by itself is in `reference_columns.py`.
+Here is what becomes of what is remembered between records (`reference_state.py`); what one call means by itself is in
+`reference_columns.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import struct
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import wire
@@ -39,10 +41,10 @@ from reference_columns import (
     stays_as_it_is,
     text_of,
 )
+from reference_state import Entry, Process, Table, Thread, oldest_quarter
 
 FD_LIMIT = 1 << 20
 MOST_THREADS, MOST_PROCESSES = 65536, 32768
-MOST_REPLACING = 4
 
 EBADF = -9
 AT_FDCWD = -100
@@ -54,54 +56,6 @@ F_SETFD = 2
 FIOCLEX, FIONCLEX = 0x5451, 0x5450
 CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC = 2, 4
 CLONE_FILES = 0x400
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is known of one open descriptor. `cloexec` is None where unknown."""
-
-    known: Known
-    cloexec: bool | None
-    bound_ns: int
-    bound_change: int
-
-
-class Table(dict[int, Entry]):
-    """What is known of the descriptors, and which of them calls that are under way give to other files."""
-
-    def __init__(self, entries: Mapping[int, Entry] | None = None) -> None:
-        super().__init__(entries or {})
-        self.replacing: list[int] = []
-        self.too_many = False
-        self.last_change = 0
-
-
-@dataclass
-class Process:
-    table: Table = field(default_factory=Table)
-    cwd: bytes | None = None
-    cwd_changed_ns: int = 0
-    cwd_change: int = 0
-    brk: int | None = None
-    answered: tuple[int, int] | None = None
-    """Of /proc's last answer: what it was about, and the time of the record that it stands before."""
-    last_used_ns: int = 0
-
-
-@dataclass
-class Thread:
-    tgid: int
-    comm: bytes = b""
-    pending: Pending | None = None
-    last_end_ns: int | None = None
-    has_entered: bool = False
-    last_used_ns: int = 0
-
-
-def oldest_quarter(known: Mapping[int, Any]) -> list[int]:
-    """Those that were not used for the longest time."""
-    ages = sorted(item.last_used_ns for item in known.values())
-    return [number for number, item in known.items() if item.last_used_ns <= ages[len(ages) // 4]]
 
 
 def effect_methods(reference: Reference) -> dict[int, Callable[[Pending, wire.Exit, Process], None]]:
@@ -184,8 +138,8 @@ class Reference:
         """The call that it was in."""
         thread = self.threads.pop(tid, None)
         call = thread.pending if thread else None
-        if call:
-            self.end_replacing(call)
+        if thread and call:
+            self.end_replacing(thread, call)
         return call
 
     def new_thread(self, tid: int, thread: Thread) -> Thread:
@@ -221,10 +175,10 @@ class Reference:
         thread = self.thread(enter)
         if thread.pending:
             self.counters["enter_without_exit"] += 1
-            self.end_replacing(thread.pending)
+            self.end_replacing(thread, thread.pending)
         thread.has_entered = True
         call = self.resolved(Pending(enter, rule, thread.comm, changes=self.changes))
-        self.begin_replacing(call)
+        self.begin_replacing(thread, call)
         if rule.flags & wire.RULE_NEVER_RETURNS:
             thread.pending = None
             self.emit(thread, call, None, None)
@@ -239,13 +193,15 @@ class Reference:
         if call is None:
             cause = "refused_calls" if done.may_be_refused else "exit_without_enter"
             self.counters[cause] += thread.has_entered
+            if not done.may_be_refused and done.name:
+                self.made_unseen(done)
         elif not self.completes(call, done):
             self.counters["mismatched"] += 1
-            self.end_replacing(call)
+            self.end_replacing(thread, call)
         else:
             process = self.process(done.tgid, done.time_ns)
             call = self.named_late(call.with_paths(done.paths), done, process)
-            self.end_replacing(call)
+            self.end_replacing(thread, call)
             call = self.without_doubtful(call, process)
             last_brk = process.brk
             self.changes += call.rule.effect != wire.EFFECT_NONE
@@ -253,6 +209,17 @@ class Reference:
             if call.rule.effect != wire.EFFECT_NONE:
                 process.table.last_change = self.changes
             self.emit(thread, call, done, last_brk)
+
+    def made_unseen(self, done: wire.Exit) -> None:
+        """A call that was under way as the trace began made a descriptor."""
+        process = self.process(done.tgid, done.time_ns)
+        fd = done.ret
+        if self.rules[done.syscall].effect == wire.EFFECT_FD_PAIR:
+            fd = struct.unpack_from("=i", done.aux)[0] if done.aux else -1
+        self.changes += 1
+        known = known_by_section(done.name)
+        self.bind(process, fd, known, section_cloexec(done.name), done.time_ns)
+        process.table.last_change = self.changes
 
     def completes(self, call: Pending, done: wire.Exit) -> bool:
         both = (call.rule.effect, self.rules[done.syscall].effect)
@@ -267,14 +234,15 @@ class Reference:
         if record.from_proc:
             process.answered = answered
         entry = process.table.get(record.fd)
-        since_ns = process.cwd_changed_ns if record.fd == wire.CWD_FD else entry.bound_ns if entry else 0
+        bound_ns = process.table.bound_ns.get(record.fd, 0)
+        since_ns = process.cwd_changed_ns if record.fd == wire.CWD_FD else bound_ns
         if known and record.time_ns < since_ns:
             return
         if record.fd == wire.CWD_FD:
             process.cwd = known.text if known else None
         else:
             cloexec = section_cloexec(record.name)
-            self.bind(process, record.fd, known, cloexec, entry.bound_ns if entry else record.time_ns)
+            self.bind(process, record.fd, known, cloexec, bound_ns if entry else record.time_ns)
             if entry and record.fd in process.table:
                 process.table[record.fd] = replace(process.table[record.fd], bound_change=entry.bound_change)
 
@@ -299,8 +267,10 @@ class Reference:
                 self.threads[record.tid] = caller
         self.thread(record).comm = record.comm
         process = self.process(record.tgid, record.time_ns)
-        stays = {fd: entry for fd, entry in process.table.items() if entry.cloexec is False}
-        process.table = Table(None if record.unsure else stays)
+        process.table = Table(process.table)
+        for fd, entry in list(process.table.items()):
+            if record.unsure or entry.cloexec is not False:
+                del process.table[fd]
         process.brk = None
 
     def on_task_exit(self, record: wire.TaskExit) -> None:
@@ -378,31 +348,23 @@ class Reference:
         entry = process.table.get(fd)
         if entry is None or call.rule.effect in (wire.EFFECT_CLOSE, wire.EFFECT_CLOSE_RANGE):
             return call
-        asked = entry.known.source == "proc" and entry.bound_ns == done.time_ns
+        asked = entry.known.source == "proc" and process.table.bound_ns[fd] == done.time_ns
         return replace(call, descriptor=entry.known) if asked else call
 
     # ---- numbers that are given to other files ----
 
-    def begin_replacing(self, call: Pending) -> None:
-        table = self.process(call.enter.tgid, call.enter.time_ns).table
+    def begin_replacing(self, thread: Thread, call: Pending) -> None:
         fd = replaced_by(call)
         if fd is not None:
-            table.too_many |= len(table.replacing) >= MOST_REPLACING
-            table.replacing.append(fd)
+            thread.replacing_in = self.process(call.enter.tgid, call.enter.time_ns).table
+            thread.replacing_in.begin_replacing(fd)
 
-    def end_replacing(self, call: Pending) -> None:
-        process, fd = self.processes.get(call.enter.tgid), replaced_by(call)
-        if process is None:
-            return
-        table = process.table
-        if table.too_many and fd is not None:
-            table.replacing.pop()
-        elif fd in table.replacing:
-            table.replacing.remove(fd)
-        else:
-            return
-        if not table.replacing:
-            table.too_many = False
+    @staticmethod
+    def end_replacing(thread: Thread, call: Pending) -> None:
+        """In the table that it began with, whichever the process has by now."""
+        fd, table = replaced_by(call), thread.replacing_in
+        if fd is not None and table is not None:
+            table.end_replacing(fd)
 
     def without_doubtful(self, call: Pending, process: Process) -> Pending:
         """The call without names of numbers that may have meant two files since it began."""
@@ -447,11 +409,14 @@ class Reference:
             return
         process.table.pop(fd, None)
         if known:
-            process.table[fd] = Entry(known, cloexec, now_ns, self.changes)
+            process.table[fd] = Entry(known, cloexec, self.changes)
+            process.table.bound_ns[fd] = now_ns
+        else:
+            process.table.bound_ns[fd] = max(process.table.bound_ns.get(fd, 0), now_ns)
 
     def take_effect(self, call: Pending, done: wire.Exit, process: Process) -> None:
         if call.rule.effect == wire.EFFECT_CLOSE and done.ret != EBADF:
-            self.close(call, process, call.arg_s32(0), call.arg_s32(0))
+            self.close(call, process, call.arg_s32(0))
         if done.ret < 0:
             return
         if call.rule.quantity == wire.QUANTITY_BRK:
@@ -461,10 +426,9 @@ class Reference:
         if call.rule.effect in self.effects:
             self.effects[call.rule.effect](call, done, process)
 
-    def close(self, call: Pending, process: Process, first: int, last: int) -> None:
-        for fd in [fd for fd in process.table if first <= fd <= last]:
-            if process.table[fd].bound_ns <= call.enter.time_ns:
-                del process.table[fd]
+    def close(self, call: Pending, process: Process, fd: int) -> None:
+        if process.table.bound_ns.get(fd, 0) <= call.enter.time_ns:
+            self.bind(process, fd, None, None, call.enter.time_ns)
 
     def new_descriptor(self, call: Pending, done: wire.Exit, process: Process) -> None:
         if not makes_descriptor(call):
@@ -513,12 +477,11 @@ class Reference:
         first, last, flags = call.arg_u32(0), call.arg_u32(1), call.arg_u32(2)
         if flags & CLOSE_RANGE_UNSHARE:
             self.own_table(process)
-        if not flags & CLOSE_RANGE_CLOEXEC:
-            self.close(call, process, first, last)
-            return
-        for fd in process.table:
-            if first <= fd <= last:
+        for fd in [fd for fd in process.table if first <= fd <= last]:
+            if flags & CLOSE_RANGE_CLOEXEC:
                 self.mark(process, fd, True)
+            else:
+                self.close(call, process, fd)
 
     def descriptor_pair(self, call: Pending, done: wire.Exit, process: Process) -> None:
         pair = descriptor_pair(call, done)

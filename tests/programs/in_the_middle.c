@@ -43,6 +43,17 @@ static void *work(void *number)
 	return NULL;
 }
 
+/* Sleeps in an open when the trace begins, and reads from what that gave it. */
+static void *open_late(void *name)
+{
+	int fd = MUST(open(name, O_RDONLY));
+	char byte;
+
+	MUST(read(fd, &byte, 1));
+	MUST(close(fd));
+	return NULL;
+}
+
 static void open_all(void)
 {
 	struct rlimit limit;
@@ -70,7 +81,7 @@ static void open_all(void)
 int main(void)
 {
 	char path[PATH_MAX], line[8];
-	pthread_t threads[THREADS];
+	pthread_t threads[THREADS], late;
 	struct stat status;
 	int ends[2];
 
@@ -80,6 +91,8 @@ int main(void)
 		MUST(pipe(wake[i]));
 		pthread_create(&threads[i], NULL, work, (void *)i);
 	}
+	MUST(mkfifo("fifo", 0600));
+	pthread_create(&late, NULL, open_late, "fifo");
 	puts("ready");
 	fflush(stdout);
 	MUST(fgets(line, sizeof(line), stdin) ? 0 : -1);
@@ -92,6 +105,9 @@ int main(void)
 	use(high);
 	for (int i = 0; i < THREADS; i++)
 		MUST(write(wake[i][1], "w", 1));
+	int writer = MUST(open("fifo", O_WRONLY));
+	MUST(write(writer, "w", 1));
+	pthread_join(late, NULL);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	MUST(close(high));

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import wire
-from reference import MOST_REPLACING
-from scene import PID, TID, WORKER, Scene
+from reference_state import MOST_REPLACING
+from scene import CLONE_FILES, PID, TID, WORKER, Scene
 from wire import Name, NameText, TaskExit
 
 
@@ -153,3 +153,47 @@ def test_a_name_record_during_a_call_is_no_change(scene: Scene) -> None:
     scene.open(b"/new", 5, tid=WORKER)
     row = scene.exit("fsync", 0)
     assert row and row["file"] == "/w/a"
+
+
+def close(scene: Scene) -> None:
+    scene.call("close", 3, tid=WORKER)
+
+
+def make_unnamed(scene: Scene) -> None:
+    scene.call("socket", ret=3, tid=WORKER)
+
+
+LOSSES = {"closed": close, "made": make_unnamed}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("known_before", [True, False])
+def test_a_name_that_was_read_before_the_file_was_lost_is_none(
+    scene: Scene, loss: Callable[[Scene], None], known_before: bool
+) -> None:
+    if not known_before:
+        scene.call("close", 3)
+    read = scene.head()
+    loss(scene)
+    scene.feed(Name(fd=3, name=NameText(b"/stale"), **read))
+    assert scene.file(3) is None
+    scene.name(3, b"/new")
+    assert scene.file(3) == "/new"
+
+
+@pytest.mark.parametrize("others", [0, MOST_REPLACING])
+def test_a_replacement_ends_in_the_table_that_it_began_in(scene: Scene, others: int) -> None:
+    """A process leaves the table that it shares while one of its threads gives a number in it to another file."""
+    child, child_worker = PID + 1, PID + 2
+    scene.fork(child, flags=CLONE_FILES)
+    for number in range(1 + others):
+        scene.enter("dup2", 4, 3, pid=child, tid=child_worker + number)
+    scene.call("unshare", CLONE_FILES, pid=child, tid=child)
+    scene.enter("dup2", 4, 5, pid=child, tid=child)
+    assert (scene.file(3), scene.file(3, pid=child, tid=child_worker + 50)) == (None, "/w/a")
+    for number in range(1 + others):
+        scene.exit("dup2", -9, pid=child, tid=child_worker + number)
+    assert scene.file(3) == "/w/a"
+    assert scene.file(4, pid=child, tid=child_worker + 50) == "/w/b"
+    scene.name(5, b"/w/c", pid=child)
+    assert scene.file(5, pid=child, tid=child_worker + 50) is None

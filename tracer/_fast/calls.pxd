@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from tracer._fast.events cimport TRACER_PATH_OK, TRACER_PATH_TRUNCATED, syscall_rule
+from tracer._fast.fdcache cimport Table
 from tracer._fast.text cimport Text, replace
 
 
@@ -20,6 +21,7 @@ cdef struct Call:
     uint64_t exit_ns  # set once it has `returned`
     uint64_t gap_ns  # set if it `has_gap`
     uint64_t changes  # that there were when it began, as FdCache counts them
+    Table *replacing_in  # of a call that replaces a number's file, see replacing.pyx
     uint64_t args[8]  # the last two are always 0: see `argument`
     uint64_t aux[3]
     int64_t ret

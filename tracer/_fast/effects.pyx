@@ -7,7 +7,7 @@ from tracer._fast.events cimport (
     TRACER_AUX_OPEN_HOW, TRACER_EFFECT_BPF, TRACER_EFFECT_CHDIR, TRACER_EFFECT_CHROOT, TRACER_EFFECT_CLOSE,
     TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP, TRACER_EFFECT_DUP2, TRACER_EFFECT_FCHDIR, TRACER_EFFECT_FCNTL,
     TRACER_EFFECT_FD_PAIR, TRACER_EFFECT_IOCTL, TRACER_EFFECT_LANDLOCK, TRACER_EFFECT_NEW_FD, TRACER_EFFECT_OPEN,
-    TRACER_EFFECT_SIGNALFD, TRACER_EFFECT_UNSHARE, syscall_rule,
+    TRACER_EFFECT_SIGNALFD, TRACER_EFFECT_UNSHARE, exit_body, syscall_rule,
 )
 from tracer._fast.fdcache cimport (
     CLOEXEC_SET, CLOEXEC_UNKNOWN, CLOEXEC_UNSET, FdCache, Process, SOURCE_FD, SOURCE_KERNEL, SOURCE_NONE,
@@ -67,6 +67,17 @@ cdef void apply_effect(FdCache cache, Call *call, const syscall_rule *rule, Proc
             cache.unshare_table(process)
 
 
+cdef void bind_made(FdCache cache, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil:
+    """Name the descriptor that a call made whose begin is not known: only its exit tells of it."""
+    cdef int64_t fd = (<const exit_body *> parts.body).ret
+    if rule.effect == TRACER_EFFECT_FD_PAIR:
+        fd = (<const int32_t *> parts.aux)[0] if parts.aux != NULL else -1
+    cache.changes += 1
+    cache.bind(process, fd, spell_name(cache.texts, parts.name, parts.name_text), SOURCE_KERNEL,
+               section_cloexec(parts.name, CLOEXEC_UNKNOWN), parts.header.time_ns)
+    process.table.last_change = cache.changes
+
+
 cdef void move_break(Call *call, Process *process) noexcept nogil:
     """Note how far a brk moved the break since the process's last one that is known."""
     if call.ret < 0:
@@ -118,7 +129,7 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
     elif opened and call.file != NULL and not flags & O_TMPFILE_BIT:
         cache.bind(process, call.ret, share(call.file), SOURCE_FD, cloexec, call.exit_ns)
     else:
-        cache.forget(process, call.ret)
+        cache.forget(process, call.ret, call.exit_ns)
         if rule.path_arg < 0:  # an accept's row is not about the listener
             replace(&call.file, NULL)
             call.source = SOURCE_NONE
@@ -171,8 +182,8 @@ cdef void bind_pair(FdCache cache, Call *call, Process *process, const Parts *pa
         return
     first = (<const int32_t *> parts.aux)[0]
     second = (<const int32_t *> parts.aux)[1]
-    cache.forget(process, first)
-    cache.forget(process, second)
+    cache.forget(process, first, call.exit_ns)
+    cache.forget(process, second, call.exit_ns)
     call.returned_fd = first
     name = spell_name(cache.texts, parts.name, parts.name_text)
     if name != NULL:

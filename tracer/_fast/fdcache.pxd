@@ -24,7 +24,7 @@ cdef enum CloseOnExec:
 
 cdef struct Entry:
     Text *name  # NULL: nothing is known of this number
-    uint64_t bound_ns
+    uint64_t bound_ns  # when it got the file that it has, or lost the one that it had
     uint64_t bound_change  # the change by which it got its file, as FdCache counts them
     uint8_t source
     uint8_t cloexec
@@ -40,7 +40,7 @@ cdef struct Table:
     int32_t refs
     uint32_t chunk_count
     Entry **chunks  # NULL: nothing is bound there
-    # calls under way that give a number to another file, see replacing.pyx
+    # calls under way that give a number to another file, see replacing.pyx; the table stays until they have ended
     int32_t replaced_fds[MAX_REPLACING]
     uint32_t replacing
     bint too_many  # there were more at a time: any number may be one of theirs
@@ -78,6 +78,7 @@ cdef class FdCache:
     cdef void fork_process(self, const event_header *header, const fork_body *body) noexcept nogil
     cdef void exec_process(self, Process *process, bint unsure) noexcept nogil
     cdef bint unshare_table(self, Process *process) noexcept nogil
+    cdef bint leave_table(self, Process *process) noexcept nogil
     cdef void bind(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                    uint64_t now_ns) noexcept nogil
     cdef void put(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
@@ -85,7 +86,7 @@ cdef class FdCache:
     cdef void rename(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                      uint64_t now_ns) noexcept nogil
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil
-    cdef void forget(self, Process *process, int64_t fd) noexcept nogil
+    cdef void forget(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil
     cdef void forget_older(self, Process *process, int64_t fd, uint64_t enter_ns) noexcept nogil
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,
                          uint64_t now_ns) noexcept nogil
@@ -94,6 +95,7 @@ cdef class FdCache:
                           uint64_t enter_ns) noexcept nogil
     cdef Table *copy_table(self, const Table *table) noexcept nogil
     cdef void release_table(self, Table *table) noexcept nogil
+    cdef void free_unused(self, Table *table) noexcept nogil
     cdef int reserve(self, Table *table, int64_t fd) noexcept nogil
     cdef int reserve_chunks(self, Table *table, uint32_t chunk) noexcept nogil
     cdef void trim(self) noexcept nogil
@@ -111,14 +113,17 @@ cdef class FdCache:
             process.last_used_ns = now_ns
         return process
 
-    cdef inline Entry *entry(self, const Process *process, int64_t fd) noexcept nogil:
-        """The entry of a number that has a name, or NULL."""
+    cdef inline Entry *slot(self, const Process *process, int64_t fd) noexcept nogil:
+        """The entry of a number, whether it has a name or not; NULL where there is none."""
         cdef const Table *table = process.table
         cdef uint64_t number = <uint64_t> fd  # a negative one is beyond all others
         cdef Entry *chunk
         if number >= <uint64_t> table.chunk_count * CHUNK_ENTRIES:
             return NULL
         chunk = table.chunks[number // CHUNK_ENTRIES]
-        if chunk == NULL or chunk[number % CHUNK_ENTRIES].name == NULL:
-            return NULL
-        return &chunk[number % CHUNK_ENTRIES]
+        return &chunk[number % CHUNK_ENTRIES] if chunk != NULL else NULL
+
+    cdef inline Entry *entry(self, const Process *process, int64_t fd) noexcept nogil:
+        """The entry of a number that has a name, or NULL."""
+        cdef Entry *found = self.slot(process, fd)
+        return found if found != NULL and found.name != NULL else NULL

@@ -150,12 +150,10 @@ cdef class FdCache:
         """The process has a table of its own from now on, without what exec closed; nothing in it if that is unsure."""
         cdef uint32_t chunk, i
         cdef Entry *entries
-        if not self.unshare_table(process):
+        if (process.table.refs > 1 or process.table.replacing) and not self.leave_table(process):
             return
         process.brk_known = False
-        process.table.replacing = 0  # whatever was under way in other threads ended with them
-        process.table.too_many = False
-        process.table.last_change = 0
+        process.table.last_change = 0  # whatever was under way in other threads ended with them
         for chunk in range(process.table.chunk_count):
             entries = process.table.chunks[chunk]
             if entries == NULL:
@@ -184,9 +182,13 @@ cdef class FdCache:
         return copy
 
     cdef void release_table(self, Table *table) noexcept nogil:
-        cdef uint32_t chunk, i
         table.refs -= 1
-        if table.refs > 0:
+        self.free_unused(table)
+
+    cdef void free_unused(self, Table *table) noexcept nogil:
+        """Free a table that has neither a process nor a call that is going to replace a number in it."""
+        cdef uint32_t chunk, i
+        if table.refs > 0 or table.replacing > 0:
             return
         for chunk in range(table.chunk_count):
             if table.chunks[chunk] != NULL:
@@ -199,12 +201,13 @@ cdef class FdCache:
         free(table)
 
     cdef bint unshare_table(self, Process *process) noexcept nogil:
-        """Give the process a table of its own. If there is no memory for one it is forgotten, and False is returned:
+        """Give the process a table of its own; as `leave_table`."""
+        return process.table.refs == 1 or self.leave_table(process)
+
+    cdef bint leave_table(self, Process *process) noexcept nogil:
+        """Give the process a copy of its table. If there is no memory for one it is forgotten, and False is returned:
         neither may have names that the other's calls make."""
-        cdef Table *copy
-        if process.table.refs == 1:
-            return True
-        copy = self.copy_table(process.table)
+        cdef Table *copy = self.copy_table(process.table)
         if copy == NULL:
             self.drop_process(process.tgid)
             self.forgotten += 1
@@ -252,7 +255,7 @@ cdef class FdCache:
         """
         if name != NULL and self.texts.living_bytes > MAX_TEXT_BYTES:
             self.untracked += 1
-            self.forget(process, fd)
+            self.forget(process, fd, now_ns)
             drop(name)
         else:
             self.put(process, fd, name, source, cloexec, now_ns)
@@ -262,7 +265,7 @@ cdef class FdCache:
         """The same with a name that may be another number's: kept already, it costs no more."""
         cdef Entry *found
         if fd < 0 or fd >= MAX_FD or name == NULL:
-            self.forget(process, fd)
+            self.forget(process, fd, now_ns)
             drop(name)
             return
         if self.reserve(process.table, fd) < 0:
@@ -290,29 +293,32 @@ cdef class FdCache:
             entry.bound_change = bound_change
 
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil:
-        """When a call gave a number (or the working directory) the file that it has; 0 if that is not known."""
-        cdef const Entry *entry
+        """When a number (or the working directory) got the file that it has, or lost one; 0 if that is not known."""
+        cdef const Entry *slot
         if fd == TRACER_CWD_FD:
             return process.cwd_changed_ns
-        entry = self.entry(process, fd)
-        return entry.bound_ns if entry != NULL else 0
+        slot = self.slot(process, fd)
+        return slot.bound_ns if slot != NULL else 0
 
-    cdef void forget(self, Process *process, int64_t fd) noexcept nogil:
-        cdef Entry *found = self.entry(process, fd)
-        if found != NULL:
-            replace(&found.name, NULL)
+    cdef void forget(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil:
+        """The number has another file since then, or none: an older name is not its."""
+        cdef Entry *found
+        if fd < 0 or fd >= MAX_FD or self.reserve(process.table, fd) < 0:
+            return
+        found = self.slot(process, fd)
+        replace(&found.name, NULL)
+        found.bound_ns = max(found.bound_ns, now_ns)
 
     cdef void forget_older(self, Process *process, int64_t fd, uint64_t enter_ns) noexcept nogil:
         """Forget a number unless it was bound after a close of it began: that name belongs to a newer file."""
-        cdef Entry *found = self.entry(process, fd)
-        if found != NULL and found.bound_ns <= enter_ns:
-            replace(&found.name, NULL)
+        if self.changed_ns(process, <int32_t> fd) <= enter_ns:
+            self.forget(process, fd, enter_ns)
 
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,
                          uint64_t now_ns) noexcept nogil:
         cdef Entry *found = self.entry(process, source_fd)
         if found == NULL:
-            self.forget(process, fd)
+            self.forget(process, fd, now_ns)
         else:
             self.put(process, fd, share(found.name), found.source, cloexec, now_ns)
 
@@ -331,7 +337,7 @@ cdef class FdCache:
                 continue
             if only_mark:
                 self.mark(process, fd, CLOEXEC_SET)
-            else:
+            elif self.entry(process, fd) != NULL:
                 self.forget_older(process, fd, enter_ns)
             fd += 1
 

@@ -49,6 +49,7 @@ cdef class Pairer:
     cdef const syscall_rule *known_rule(self, uint32_t number) noexcept nogil
     cdef Call *on_enter(self, const Parts *parts) noexcept nogil
     cdef Call *on_exit(self, const Parts *parts) noexcept nogil
+    cdef void on_lone_exit(self, Thread *thread, const syscall_rule *rule, const Parts *parts) noexcept nogil
     cdef void on_name(self, const Parts *parts) noexcept nogil
     cdef void on_fork(self, const event_header *header, const fork_body *body) noexcept nogil
     cdef void on_exec(self, const event_header *header, const exec_body *body) noexcept nogil
@@ -64,6 +65,7 @@ cdef class Pairer:
     cdef void drop_thread(self, uint32_t tid) noexcept nogil
     cdef void trim(self) noexcept nogil
     cdef void replace_leader(self, const event_header *header, uint32_t caller_tid) noexcept nogil
+    cdef void free_thread(self, Thread *thread) noexcept nogil
 
     cdef inline Call *step(self, const char *record) noexcept nogil:
         """Handle one record, whose `size` bytes are there. The call that it finished, or NULL: to be given to

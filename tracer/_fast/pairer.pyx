@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from tracer._fast.calls cimport Call, clear_call, is_errno
-from tracer._fast.effects cimport apply_effect, move_break
+from tracer._fast.effects cimport apply_effect, bind_made, move_break
 from tracer._fast.events cimport (
     TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_EXEC, TRACER_FORK,
     TRACER_MAX_SYSCALLS, TRACER_MAY_BE_REFUSED, TRACER_NAME, TRACER_QUANTITY_BRK, TRACER_RULE_KNOWN,
@@ -58,7 +58,7 @@ cdef class Pairer:
             return
         for slot in range(self.threads.mask + 1):
             if self.threads.values[slot] != NULL:
-                free_thread(<Thread *> self.threads.values[slot])
+                self.free_thread(<Thread *> self.threads.values[slot])
         free_map(&self.threads)
 
     def feed(self, const unsigned char[::1] block not None) -> int:
@@ -150,20 +150,17 @@ cdef class Pairer:
 
     cdef Call *on_exit(self, const Parts *parts) noexcept nogil:
         cdef const event_header *header = parts.header
-        cdef const syscall_rule *rule
+        cdef const syscall_rule *rule = self.known_rule(header.syscall)
         cdef Thread *thread
         cdef Process *process
         cdef Call *call
-        if self.known_rule(header.syscall) == NULL:
+        if rule == NULL:
             return NULL
         thread = self.get_thread(header)
         if thread == NULL:
             return NULL
         if not thread.pending:
-            if header.flags & TRACER_MAY_BE_REFUSED:
-                self.refused += thread.entered
-            else:
-                self.exit_without_enter += thread.entered
+            self.on_lone_exit(thread, rule, parts)
             return NULL
         call = &thread.call
         if not self.completes(call, header):
@@ -175,11 +172,11 @@ cdef class Pairer:
         call.ret = (<const exit_body *> parts.body).ret
         call.exit_ns = header.time_ns
         process = self.process_of(thread, header)
+        if rule.effect != TRACER_EFFECT_NONE:
+            end_replacing(self.fd_cache, call, rule)
         if process != NULL:
             if may_be_named_late(call, rule, parts):
                 self.names.name_late(call, rule, process, parts)
-            if rule.effect != TRACER_EFFECT_NONE:
-                end_replacing(call, rule, process)
             if process.table.last_change > call.changes or process.table.replacing:
                 drop_doubtful_names(self.fd_cache, call, rule, process)
             if rule.effect != TRACER_EFFECT_NONE:
@@ -190,6 +187,19 @@ cdef class Pairer:
             elif rule.quantity == TRACER_QUANTITY_BRK:
                 move_break(call, process)
         return end_call(self, thread, rule)
+
+    cdef void on_lone_exit(self, Thread *thread, const syscall_rule *rule, const Parts *parts) noexcept nogil:
+        """The end of a call that was refused, or of one that was under way as the trace began."""
+        cdef Process *process
+        if parts.header.flags & TRACER_MAY_BE_REFUSED:
+            self.refused += thread.entered
+            return
+        self.exit_without_enter += thread.entered
+        if parts.name == NULL:
+            return
+        process = self.process_of(thread, parts.header)
+        if process != NULL:
+            bind_made(self.fd_cache, rule, process, parts)
 
     cdef void on_name(self, const Parts *parts) noexcept nogil:
         cdef Process *process = self.fd_cache.get_process(parts.header.tgid, parts.header.time_ns)
@@ -280,9 +290,7 @@ cdef class Pairer:
             return
         if thread.pending and not self.failed_only and self.rules[thread.call.number].flags & TRACER_RULE_WANTED:
             self.unfinished += 1
-        if thread.pending:
-            self.give_up_call(thread)
-        free_thread(thread)
+        self.free_thread(thread)
 
     cdef void trim(self) noexcept nogil:
         """Drop the quarter of the threads that has not been heard of for the longest time."""
@@ -293,9 +301,7 @@ cdef class Pairer:
             thread = <Thread *> self.threads.values[slot]
             if thread != NULL and thread.last_used_ns <= age:
                 self.take_thread(thread.tid)  # another one may move into this slot
-                if thread.pending:
-                    self.give_up_call(thread)
-                free_thread(thread)
+                self.free_thread(thread)
                 self.forgotten += 1
             else:
                 slot += 1
@@ -309,15 +315,19 @@ cdef class Pairer:
         self.take_thread(caller_tid)
         caller.tid = header.tid
         if insert(&self.threads, caller.tid, caller) < 0:
-            free_thread(caller)
+            self.free_thread(caller)
+
+    cdef void free_thread(self, Thread *thread) noexcept nogil:
+        if thread.pending:
+            self.give_up_call(thread)
+        drop(thread.comm)
+        free(thread)
 
     # ---- calls ----
 
     cdef void give_up_call(self, Thread *thread) noexcept nogil:
         """The pending call has no exit."""
-        cdef Process *process = self.fd_cache.find_process(thread.tgid)
-        if process != NULL:
-            end_replacing(&thread.call, &self.rules[thread.call.number], process)
+        end_replacing(self.fd_cache, &thread.call, &self.rules[thread.call.number])
         thread.pending = False
         clear_call(&thread.call)
 
@@ -336,12 +346,6 @@ cdef class Pairer:
         cdef Parts parts
         if record != NULL and take_apart(record, &parts):
             self.on_comm(parts.header, <const comm_body *> parts.body)
-
-
-cdef void free_thread(Thread *thread) noexcept nogil:
-    clear_call(&thread.call)
-    drop(thread.comm)
-    free(thread)
 
 
 cdef void set_comm(TextPool *pool, Thread *thread, const uint8_t *comm) noexcept nogil:

@@ -5,6 +5,6 @@ from tracer._fast.events cimport syscall_rule
 from tracer._fast.fdcache cimport FdCache, Process
 
 
-cdef void begin_replacing(const Call *call, const syscall_rule *rule, Process *process) noexcept nogil
-cdef void end_replacing(const Call *call, const syscall_rule *rule, Process *process) noexcept nogil
+cdef void begin_replacing(Call *call, const syscall_rule *rule, Process *process) noexcept nogil
+cdef void end_replacing(FdCache cache, const Call *call, const syscall_rule *rule) noexcept nogil
 cdef void drop_doubtful_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil

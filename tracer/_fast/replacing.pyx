@@ -34,12 +34,13 @@ cdef int32_t replaced_by(const Call *call, const syscall_rule *rule) noexcept no
     return NOTHING
 
 
-cdef void begin_replacing(const Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
+cdef void begin_replacing(Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """At enter: note what the call is going to replace, if anything."""
     cdef Table *table = process.table
     cdef int32_t fd = replaced_by(call, rule)
     if fd == NOTHING:
         return
+    call.replacing_in = table
     if table.replacing < MAX_REPLACING:
         table.replaced_fds[table.replacing] = fd
     else:
@@ -47,22 +48,21 @@ cdef void begin_replacing(const Call *call, const syscall_rule *rule, Process *p
     table.replacing += 1
 
 
-cdef void end_replacing(const Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
-    """At exit, or when that was lost."""
-    cdef Table *table = process.table
+cdef void end_replacing(FdCache cache, const Call *call, const syscall_rule *rule) noexcept nogil:
+    """At exit, or when that was lost: in the table that it began with, whichever the process has by now."""
+    cdef Table *table = call.replacing_in
     cdef int32_t fd = replaced_by(call, rule)
     cdef uint32_t index = 0
-    if fd == NOTHING or table.replacing == 0:
+    if fd == NOTHING:
         return
+    table.replacing -= 1
     if not table.too_many:
         while index < table.replacing and table.replaced_fds[index] != fd:
             index += 1
-        if index == table.replacing:  # it began with another table
-            return
-        table.replaced_fds[index] = table.replaced_fds[table.replacing - 1]
-    table.replacing -= 1
-    if table.replacing == 0:
+        table.replaced_fds[index] = table.replaced_fds[table.replacing]
+    elif table.replacing == 0:
         table.too_many = False
+    cache.free_unused(table)
 
 
 cdef void drop_doubtful_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:

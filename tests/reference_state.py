@@ -1,0 +1,70 @@
+"""What the model of `reference.py` remembers between records: threads, processes and their descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reference_columns import Known, Pending
+
+MOST_REPLACING = 4
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one open descriptor. `cloexec` is None where unknown."""
+
+    known: Known
+    cloexec: bool | None
+    bound_change: int
+
+
+class Table(dict[int, Entry]):
+    """What is known of the descriptors, and which of them calls that are under way give to other files."""
+
+    def __init__(self, entries: Mapping[int, Entry] | None = None) -> None:
+        super().__init__(entries or {})
+        self.bound_ns: dict[int, int] = dict(entries.bound_ns) if isinstance(entries, Table) else {}
+        """When each number got the file that it has, or lost the one that it had."""
+        self.replacing: list[int] = []
+        self.too_many = False
+        self.last_change = 0
+
+    def begin_replacing(self, fd: int) -> None:
+        self.too_many |= len(self.replacing) >= MOST_REPLACING
+        self.replacing.append(fd)
+
+    def end_replacing(self, fd: int) -> None:
+        self.replacing.remove(fd)
+        self.too_many &= bool(self.replacing)
+
+
+@dataclass
+class Process:
+    table: Table = field(default_factory=Table)
+    cwd: bytes | None = None
+    cwd_changed_ns: int = 0
+    cwd_change: int = 0
+    brk: int | None = None
+    answered: tuple[int, int] | None = None
+    """Of /proc's last answer: what it was about, and the time of the record that it stands before."""
+    last_used_ns: int = 0
+
+
+@dataclass
+class Thread:
+    tgid: int
+    comm: bytes = b""
+    pending: Pending | None = None
+    replacing_in: Table | None = None
+    """Where the pending call gives a number to another file."""
+    last_end_ns: int | None = None
+    has_entered: bool = False
+    last_used_ns: int = 0
+
+
+def oldest_quarter(known: Mapping[int, Any]) -> list[int]:
+    """Those that were not used for the longest time."""
+    ages = sorted(item.last_used_ns for item in known.values())
+    return [number for number, item in known.items() if item.last_used_ns <= ages[len(ages) // 4]]
