@@ -5,6 +5,8 @@
 
 #include "records.bpf.h"
 
+#define ERRNO_BADF (-9)
+
 /* Whether the exit tells no more, whatever the call's arguments were. */
 static __always_inline int exit_is_short(const struct syscall_rule *rule)
 {
@@ -27,7 +29,9 @@ static __always_inline void note_begun(u64 id, u32 number)
 		begun->tid_and_number = id << 32 | number;
 }
 
-/* Sends the exit of a plain call and forgets that it has begun; not 0 if this was one. */
+/* Sends the exit of a plain call and forgets that it has begun; not 0 if this was one. What a number that is not open
+ * says of the process is looked at the long way.
+ */
 static __always_inline int exit_quickly(u64 id, s64 ret)
 {
 	struct begun_call *begun = begun_call(id);
@@ -39,6 +43,8 @@ static __always_inline int exit_quickly(u64 id, s64 ret)
 	if (tid_and_number >> 32 != (u32)id)
 		return 0;
 	begun->tid_and_number = 0;
+	if (ret == ERRNO_BADF)
+		return 0;
 	send_short_exit(id, tid_and_number, 0, ret, bpf_ktime_get_boot_ns());
 	return 1;
 }

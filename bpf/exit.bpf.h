@@ -4,6 +4,7 @@
 #define TRACER_EXIT_BPF_H
 
 #include "arguments.bpf.h"
+#include "begun.bpf.h"
 #include "identity.bpf.h"
 #include "names.bpf.h"
 #include "records.bpf.h"
@@ -24,6 +25,20 @@ static __always_inline int gives_fd(const struct syscall_rule *rule, u64 registe
 
 	return rule->effect == TRACER_EFFECT_IOCTL && ret >= 0 && !read_few_args(args, registers) &&
 	       (u32)args[1] == SECCOMP_IOCTL_NOTIF_ADDFD;
+}
+
+/* Threads that use, close and replace the same numbers without asking each other show it: by a number that is not open,
+ * or by dup2. Which file a number is then depends on moments that no record tells: each use is compared.
+ */
+static __always_inline void watch_for_races(struct process *process, const struct syscall_rule *rule, u64 registers,
+					    s64 ret)
+{
+	u64 args[TRACER_MAX_ARGS];
+
+	if (!process->had_threads || (ret != ERRNO_BADF && rule->effect != TRACER_EFFECT_DUP2))
+		return;
+	if (!read_args(args, registers) && fd_argument(rule, args) >= 0)
+		watch(process, WATCH_COMPARED);
 }
 
 static __always_inline int returns_fd(const struct syscall_rule *rule, const struct call *call)
@@ -106,16 +121,15 @@ static __always_inline void begin_new_name(struct record_buffer *buffer, struct 
 	naming->now = now;
 }
 
-/* The exit with the name of the new descriptor, if that is still open. */
+/* The exit with the name of the new descriptor, or that it is not open any more. */
 static __always_inline void send_exit_with_name(struct process *process, const struct naming *naming,
 						struct record_buffer *buffer)
 {
 	struct event_header *header = (struct event_header *)buffer->bytes;
-	u32 end = naming->end, size = end ? end : naming->at;
+	u32 end = naming->end, size = end ? end : naming->at + sizeof(struct name_section);
 	struct told_name now = naming->now;
 
-	if (end)
-		header->flags |= TRACER_HAS_NAME;
+	header->flags |= TRACER_HAS_NAME;
 	header->size = size;
 	/* what comes with the end of a refused call is not listened to */
 	if (!send_exit(buffer->bytes, size & 0x1fff) && end && !(header->flags & TRACER_MAY_BE_REFUSED))

@@ -449,6 +449,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!process)
 		return 0;
+	watch_for_races(process, rule, ctx->args[0], ctx->args[1]);
 	u64 now = bpf_ktime_get_boot_ns();
 	int failed_only = cfg->flags & TRACER_FILTER_FAILED;
 

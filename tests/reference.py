@@ -27,9 +27,11 @@ from reference_columns import (
     fd_argument,
     fd_column,
     file_column,
+    is_closed,
     known_by_section,
     makes_descriptor,
     needs_directory,
+    number_made,
     offset_column,
     polling_columns,
     replaced_by,
@@ -201,8 +203,9 @@ class Reference:
         else:
             process = self.process(done.tgid, done.time_ns)
             call = self.named_late(call.with_paths(done.paths), done, process)
-            self.end_replacing(thread, call)
+            call = replace(call, contested=self.end_replacing(thread, call))
             call = self.without_doubtful(call, process)
+            call = replace(call, contradicted=self.contradicts(call, process, number_made(call, done)))
             last_brk = process.brk
             self.changes += call.rule.effect != wire.EFFECT_NONE
             self.take_effect(call, done, process)
@@ -360,18 +363,18 @@ class Reference:
             thread.replacing_in.begin_replacing(fd)
 
     @staticmethod
-    def end_replacing(thread: Thread, call: Pending) -> None:
+    def end_replacing(thread: Thread, call: Pending) -> bool:
         """In the table that it began with, whichever the process has by now."""
         fd, table = replaced_by(call), thread.replacing_in
-        if fd is not None and table is not None:
-            table.end_replacing(fd)
+        return fd is not None and table is not None and table.end_replacing(fd)
 
     def without_doubtful(self, call: Pending, process: Process) -> Pending:
         """The call without names of numbers that may have meant two files since it began."""
-        closes = call.rule.effect in (wire.EFFECT_CLOSE, wire.EFFECT_CLOSE_RANGE)
         is_settled = process.table.last_change <= call.changes and not process.table.replacing
-        if closes or is_settled:
+        if call.rule.effect == wire.EFFECT_CLOSE_RANGE or is_settled:
             return call
+        if call.rule.effect == wire.EFFECT_CLOSE:
+            return replace(call, descriptor=None) if call.contested else call
         if call.rule.path_arg < 0:
             fd = fd_argument(call)
             in_doubt = fd is not None and self.in_doubt(call, process, fd, call.descriptor)
@@ -394,7 +397,7 @@ class Reference:
     def in_doubt(call: Pending, process: Process, fd: int, name: Known | None) -> bool:
         if name is None:
             return False
-        if process.table.too_many or fd in process.table.replacing:
+        if process.table.is_replaced(fd):
             return True
         if fd == AT_FDCWD:
             return process.cwd_change > call.changes
@@ -416,7 +419,7 @@ class Reference:
 
     def take_effect(self, call: Pending, done: wire.Exit, process: Process) -> None:
         if call.rule.effect == wire.EFFECT_CLOSE and done.ret != EBADF:
-            self.close(call, process, call.arg_s32(0))
+            self.close(call, process)
         if done.ret < 0:
             return
         if call.rule.quantity == wire.QUANTITY_BRK:
@@ -426,14 +429,26 @@ class Reference:
         if call.rule.effect in self.effects:
             self.effects[call.rule.effect](call, done, process)
 
-    def close(self, call: Pending, process: Process, fd: int) -> None:
-        if process.table.bound_ns.get(fd, 0) <= call.enter.time_ns:
+    def close(self, call: Pending, process: Process) -> None:
+        fd = call.arg_s32(0)
+        entry = process.table.get(fd)
+        before = call.descriptor
+        is_other = before is not None and entry is not None and entry.known.text != before.text
+        if not is_other or entry is None or entry.bound_change <= call.changes or call.contested:
             self.bind(process, fd, None, None, call.enter.time_ns)
+
+    @staticmethod
+    def contradicts(call: Pending, process: Process, fd: int | None) -> bool:
+        """Whether another call gave the number a file since this one began, and none is known to have freed it."""
+        entry = process.table.get(fd) if fd is not None else None
+        is_newer = entry is not None and entry.bound_change > call.changes
+        return is_newer and fd is not None and not process.table.is_replaced(fd)
 
     def new_descriptor(self, call: Pending, done: wire.Exit, process: Process) -> None:
         if not makes_descriptor(call):
             return
         known, cloexec = known_by_section(done.name), section_cloexec(done.name)
+        is_lost = is_closed(done.name) or call.contradicted
         if call.rule.effect == wire.EFFECT_OPEN:
             opened = call.path1.file(True) if call.path1 else None
             if known is None and opened and not call.has_flag(O_TMPFILE_BIT):
@@ -441,26 +456,28 @@ class Reference:
             flags_unread = call.rule.aux_kind == wire.AUX_OPEN_HOW and call.flags is None
             if cloexec is None and not flags_unread:
                 cloexec = call.has_flag(O_CLOEXEC)
-        self.bind(process, done.ret, known, cloexec, done.time_ns)
+        self.bind(process, done.ret, None if is_lost else known, cloexec, done.time_ns)
 
-    def copy(self, source: int, target: int, cloexec: bool, done: wire.Exit, process: Process) -> None:
-        entry = process.table.get(source)
+    def copy(self, call: Pending, target: int, cloexec: bool, done: wire.Exit, process: Process) -> None:
+        entry = process.table.get(call.arg_s32(0))
         known = known_by_section(done.name) or (entry.known if entry else None)
+        if call.contested or call.contradicted or is_closed(done.name):
+            known = None
         said = section_cloexec(done.name)
         self.bind(process, target, known, cloexec if said is None else said, done.time_ns)
 
     def dup(self, call: Pending, done: wire.Exit, process: Process) -> None:
-        self.copy(call.arg_s32(0), done.ret, False, done, process)
+        self.copy(call, done.ret, False, done, process)
 
     def dup2(self, call: Pending, done: wire.Exit, process: Process) -> None:
         source, target = call.arg_s32(0), call.arg_s32(1)
         if source != target:
-            self.copy(source, target, call.has_flag(O_CLOEXEC), done, process)
+            self.copy(call, target, call.has_flag(O_CLOEXEC), done, process)
 
     def fcntl(self, call: Pending, done: wire.Exit, process: Process) -> None:
         command = call.arg_u32(1)
         if copies_descriptor(call):
-            self.copy(call.arg_s32(0), done.ret, command == F_DUPFD_CLOEXEC, done, process)
+            self.copy(call, done.ret, command == F_DUPFD_CLOEXEC, done, process)
         elif command == F_SETFD and done.ret == 0:
             self.mark(process, call.arg_s32(0), bool(call.arg(2) & 1))
 
@@ -481,14 +498,15 @@ class Reference:
             if flags & CLOSE_RANGE_CLOEXEC:
                 self.mark(process, fd, True)
             else:
-                self.close(call, process, fd)
+                self.bind(process, fd, None, None, call.enter.time_ns)
 
     def descriptor_pair(self, call: Pending, done: wire.Exit, process: Process) -> None:
         pair = descriptor_pair(call, done)
         if pair:
+            known = None if call.contradicted else known_by_section(done.name)
             for fd in pair:
                 self.bind(process, fd, None, None, done.time_ns)
-            self.bind(process, pair[0], known_by_section(done.name), section_cloexec(done.name), done.time_ns)
+            self.bind(process, pair[0], known, section_cloexec(done.name), done.time_ns)
 
     def chdir(self, call: Pending, _: wire.Exit, process: Process) -> None:
         joined = call.path1.joined if call.path1 else None

@@ -100,6 +100,10 @@ class Pending:
     descriptor: Known | None = None
     changes: int = 0
     """How many there had been when it began."""
+    contested: bool = False
+    """Others freed the same number, or gave it to another file, too."""
+    contradicted: bool = False
+    """Another call gave the number that it made a file, and none is known to have freed it."""
 
     def arg(self, index: int) -> int:
         return self.enter.args[index] if index < len(self.enter.args) else 0
@@ -214,6 +218,11 @@ def section_text(name: wire.NameText) -> bytes | None:
     return texts.get(name.kind)
 
 
+def is_closed(name: wire.NameText | None) -> bool:
+    """Whether the kernel says that the number is not open any more."""
+    return name is not None and name.kind == wire.NAME_NONE
+
+
 def section_cloexec(name: wire.NameText | None) -> bool | None:
     if name is None or not name.status & wire.NAME_CLOEXEC_KNOWN:
         return None
@@ -247,12 +256,26 @@ def copies_descriptor(call: Pending) -> bool:
 
 
 def replaced_by(call: Pending) -> int | None:
-    """The number that the call gives to another file, wire.CWD_FD among them."""
+    """The number that the call frees or gives to another file, wire.CWD_FD among them."""
+    if call.rule.effect == wire.EFFECT_CLOSE and call.arg_s32(0) >= 0:
+        return call.arg_s32(0)
     if call.rule.effect in (wire.EFFECT_CHDIR, wire.EFFECT_FCHDIR, wire.EFFECT_CHROOT):
         return wire.CWD_FD
     if call.rule.effect != wire.EFFECT_DUP2 or call.arg_s32(1) == call.arg_s32(0) or call.arg_s32(1) < 0:
         return None
     return call.arg_s32(1)
+
+
+def number_made(call: Pending, done: wire.Exit) -> int | None:
+    """The number that the call gave a file, and that it returned or was told."""
+    pair = descriptor_pair(call, done)
+    if pair:
+        return pair[0]
+    if done.ret < 0:
+        return None
+    if call.rule.effect == wire.EFFECT_DUP2:
+        return call.arg_s32(1)
+    return done.ret if makes_descriptor(call) or copies_descriptor(call) else None
 
 
 def is_no_descriptor(call: Pending) -> bool:
@@ -295,7 +318,7 @@ def file_column(call: Pending, done: wire.Exit | None) -> Known | None:
     if done and succeeded:
         made = makes_descriptor(call)
         named = known_by_section(done.name) if made or descriptor_pair(call, done) else None
-        if named:
+        if named and not call.contradicted:
             return named
         if made and call.path1 is None:
             return None  # the descriptor argument is another file than the new one

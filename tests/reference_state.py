@@ -8,7 +8,7 @@ from typing import Any
 
 from reference_columns import Known, Pending
 
-MOST_REPLACING = 4
+MOST_REPLACING = 8
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,27 @@ class Table(dict[int, Entry]):
         self.bound_ns: dict[int, int] = dict(entries.bound_ns) if isinstance(entries, Table) else {}
         """When each number got the file that it has, or lost the one that it had."""
         self.replacing: list[int] = []
+        self.contested: set[int] = set()
+        """Numbers that several calls free or give to another file, until the last of those has ended."""
         self.too_many = False
         self.last_change = 0
 
     def begin_replacing(self, fd: int) -> None:
-        self.too_many |= len(self.replacing) >= MOST_REPLACING
+        if fd in self.replacing:
+            self.contested.add(fd)
         self.replacing.append(fd)
+        self.too_many |= len({*self.replacing}) > MOST_REPLACING
 
-    def end_replacing(self, fd: int) -> None:
+    def end_replacing(self, fd: int) -> bool:
+        """Whether others did the same to the number."""
+        contested = self.too_many or fd in self.contested
         self.replacing.remove(fd)
         self.too_many &= bool(self.replacing)
+        self.contested &= {*self.replacing}
+        return contested
+
+    def is_replaced(self, fd: int) -> bool:
+        return self.too_many or fd in self.replacing
 
 
 @dataclass

@@ -3,10 +3,13 @@ namespaces, a root directory of the process's own."""
 
 from __future__ import annotations
 
+import itertools
+import operator
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -113,6 +116,24 @@ def test_numbers_that_were_changed_in_a_race(programs: Path, cli: Cli, work: Pat
     assert {*paths} == {f"{work}/d0/is0", f"{work}/d1/is1"}
     assert len(paths) > 15_900
     assert len(numbers) < 100
+
+
+def test_numbers_that_threads_contend_for(programs: Path, cli: Cli, work: Path) -> None:
+    """In which order the kernel did what they did at a time nobody can tell: a name may be unknown, not wrong."""
+    cli("record", "-o", "out.parquet", "-e", "%desc", "--", programs / "contended")
+    rows = pq.read_table(work / "out.parquet", columns=["tid", "syscall", "ret", "offset", "file"]).to_pylist()
+    by_thread = sorted(rows, key=operator.itemgetter("tid"))  # what each did stays in order
+    reads = [(row["file"], then["offset"]) for row, then in itertools.pairwise(by_thread) if is_named_next(row, then)]
+    named = [(file, offset) for file, offset in reads if file is not None]
+    assert [(file, offset) for file, offset in named if file != f"{work}/{offset}"] == []
+    assert len(reads) > 50_000
+    assert len(named) > 0.9 * len(reads)
+
+
+def is_named_next(row: dict[str, Any], then: dict[str, Any]) -> bool:
+    """Whether this is a read of which the next row of its thread tells the file."""
+    calls = (row["syscall"], then["syscall"])
+    return calls == ("pread64", "lseek") and row["tid"] == then["tid"] and row["ret"] == 1
 
 
 @pytest.mark.parametrize("entry", [(), ("old",)], ids=["64", "32"])

@@ -22,8 +22,8 @@ Record = Callable[..., Path]
 SOURCES = Path(__file__).parent.parent / "programs"
 WITHOUT_STRACE = {
     *("anonymous_files", "answered", "before_the_trace", "busy", "changed_meanwhile", "cold_path", "counted"),
-    *("even_counts", "forks_meanwhile", "growth", "hidden_thread", "in_the_middle", "lost_names", "old_entry"),
-    *("overwritten_path", "own_root", "private_directories", "raced", "refused", "renamed_threads"),
+    *("contended", "even_counts", "forks_meanwhile", "growth", "hidden_thread", "in_the_middle", "lost_names"),
+    *("old_entry", "overwritten_path", "own_root", "private_directories", "raced", "refused", "renamed_threads"),
     *("replaced_meanwhile", "told_of_renames", "too_deep"),
 }
 """Programs for other tests."""

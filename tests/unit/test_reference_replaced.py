@@ -197,3 +197,86 @@ def test_a_replacement_ends_in_the_table_that_it_began_in(scene: Scene, others: 
     assert scene.file(4, pid=child, tid=child_worker + 50) == "/w/b"
     scene.name(5, b"/w/c", pid=child)
     assert scene.file(5, pid=child, tid=child_worker + 50) is None
+
+
+def test_a_number_that_is_being_closed(scene: Scene) -> None:
+    scene.enter("fsync", 3)
+    scene.enter("close", 3, tid=WORKER)
+    row = scene.exit("fsync", 0)
+    assert row and row["file"] is None
+    closed = scene.exit("close", 0, tid=WORKER)
+    assert closed and closed["file"] == "/w/a"
+
+
+def test_several_that_close_a_number_have_closed_nobody_knows_what(scene: Scene) -> None:
+    scene.enter("close", 3)
+    scene.enter("close", 3, tid=WORKER)
+    scene.open(b"/new", 3, tid=WORKER + 1)
+    rows = scene.exit("close", 0), scene.exit("close", 0, tid=WORKER)
+    assert [row and row["file"] for row in rows] == [None, None]
+    assert scene.file(3) is None
+
+
+@pytest.mark.parametrize("name", [None, b"/new"])
+def test_a_close_that_had_no_file_when_it_began_has_closed_the_newer_one(scene: Scene, name: bytes | None) -> None:
+    """The open had taken the number by then, but not told yet; the name that the close was sent is that one's."""
+    scene.call("close", 3)
+    scene.enter("openat", -100, 0, 0, 0, path=b"/new", tid=WORKER)
+    if name:
+        scene.name(3, name)
+    scene.enter("close", 3)
+    scene.exit("openat", 3, tid=WORKER)
+    scene.exit("close", 0)
+    assert scene.file(3) is None
+
+
+def test_a_dup2_that_others_closed_meanwhile_is_one_of_nobody_knows_what(scene: Scene) -> None:
+    begin_dup2(scene)
+    scene.call("close", 3)
+    scene.exit("dup2", 3, tid=WORKER)
+    assert scene.file(3) is None
+
+
+def takes(scene: Scene) -> None:
+    scene.open(b"/new", 7, tid=WORKER)
+
+
+def takes_and_closes(scene: Scene) -> None:
+    takes(scene)
+    scene.call("close", 7, tid=WORKER)
+
+
+def takes_and_is_closing(scene: Scene) -> None:
+    takes(scene)
+    scene.enter("close", 7, tid=WORKER)
+
+
+@pytest.mark.parametrize(
+    ("others", "left"),
+    [(takes, None), (takes_and_closes, "/mine"), (takes_and_is_closing, "/mine")],
+    ids=["taken", "closed", "closing"],
+)
+@pytest.mark.parametrize("call", ["openat", "fcntl"])
+def test_a_number_that_two_took_and_nobody_closed(
+    scene: Scene, call: str, others: Callable[[Scene], None], left: str | None
+) -> None:
+    """One of them tells late: somebody has closed it without our seeing that, and which one it was nobody knows."""
+    if call == "openat":
+        scene.enter("openat", -100, 0, 0, 0, path=b"/mine")
+    else:
+        scene.name(4, b"/mine")
+        scene.enter("fcntl", 4, 0, 7)
+    others(scene)
+    row = scene.exit(call, 7)
+    assert row and row["file"] == "/mine"
+    if others is not takes_and_is_closing:
+        assert scene.file(7) == left
+        return
+    scene.exit("close", 0, tid=WORKER)
+    assert scene.file(7) == left
+
+
+def test_a_number_that_is_not_open_any_more_as_its_open_ends(scene: Scene) -> None:
+    row = scene.call("openat", -100, 0, 0, 0, path=b"/mine", ret=7, exit_name=NameText(kind=wire.NAME_NONE))
+    assert row["file"] == "/mine"
+    assert scene.file(7) is None

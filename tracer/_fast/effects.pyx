@@ -1,6 +1,7 @@
 """What a call that succeeded does to descriptors, directories and the break (see docs/how-rows-are-made.md)."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from tracer._fast.calls cimport Call, argument
 from tracer._fast.events cimport (
@@ -10,11 +11,12 @@ from tracer._fast.events cimport (
     TRACER_EFFECT_SIGNALFD, TRACER_EFFECT_UNSHARE, exit_body, syscall_rule,
 )
 from tracer._fast.fdcache cimport (
-    CLOEXEC_SET, CLOEXEC_UNKNOWN, CLOEXEC_UNSET, FdCache, Process, SOURCE_FD, SOURCE_KERNEL, SOURCE_NONE,
+    CLOEXEC_SET, CLOEXEC_UNKNOWN, CLOEXEC_UNSET, Entry, FdCache, Process, SOURCE_FD, SOURCE_KERNEL, SOURCE_NONE,
 )
-from tracer._fast.names cimport section_cloexec
+from tracer._fast.names cimport is_closed, section_cloexec
 from tracer._fast.paths cimport spell_name
 from tracer._fast.records cimport Parts
+from tracer._fast.replacing cimport is_contradicted
 from tracer._fast.text cimport Text, replace, share
 
 
@@ -40,7 +42,7 @@ cdef void apply_effect(FdCache cache, Call *call, const syscall_rule *rule, Proc
     cdef uint8_t effect = rule.effect
     if effect == TRACER_EFFECT_CLOSE:
         if call.ret != ERRNO_BADF:
-            cache.forget_older(process, <int32_t> call.args[0], call.enter_ns)
+            apply_close(cache, call, process)
         return
     if call.ret < 0:
         return
@@ -113,7 +115,10 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
     cdef bint opened = rule.effect == TRACER_EFFECT_OPEN
     cdef bint flags_known = opened
     cdef uint8_t cloexec = CLOEXEC_UNKNOWN
-    cdef Text *name = spell_name(cache.texts, parts.name, parts.name_text)
+    cdef Text *name = NULL
+    cdef bint is_known = not is_contradicted(cache, call, process, call.ret) and not is_closed(parts.name)
+    if is_known:
+        name = spell_name(cache.texts, parts.name, parts.name_text)
     if rule.aux_kind == TRACER_AUX_OPEN_HOW:
         flags = call.aux[0]
         flags_known = call.has_aux
@@ -126,7 +131,7 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
         cache.bind(process, call.ret, share(name), SOURCE_KERNEL, cloexec, call.exit_ns)
         replace(&call.file, name)
         call.source = SOURCE_KERNEL
-    elif opened and call.file != NULL and not flags & O_TMPFILE_BIT:
+    elif is_known and opened and call.file != NULL and not flags & O_TMPFILE_BIT:
         cache.bind(process, call.ret, share(call.file), SOURCE_FD, cloexec, call.exit_ns)
     else:
         cache.forget(process, call.ret, call.exit_ns)
@@ -135,11 +140,31 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
             call.source = SOURCE_NONE
 
 
+cdef void apply_close(FdCache cache, const Call *call, Process *process) noexcept nogil:
+    """The number is free, unless it had a file when the close began and has got another one since.
+
+    One of the same name is the one that was closed, for all that is known: of an open that had not told of it yet.
+    """
+    cdef int32_t fd = <int32_t> call.args[0]
+    cdef const Entry *entry = cache.entry(process, fd)
+    if entry == NULL or entry.bound_change <= call.changes or call.contested or not is_other_name(entry, call.file):
+        cache.forget(process, fd, call.enter_ns)
+
+
+cdef bint is_other_name(const Entry *entry, const Text *before) noexcept nogil:
+    cdef const Text *name = entry.name
+    return before != NULL and (name.size != before.size or memcmp(name.data, before.data, name.size) != 0)
+
+
 cdef void duplicate(FdCache cache, const Call *call, Process *process, int64_t fd, uint8_t cloexec,
                     const Parts *parts) noexcept nogil:
     """A number becomes a copy of argument 0."""
-    cdef Text *name = spell_name(cache.texts, parts.name, parts.name_text)
+    cdef Text *name
     cloexec = section_cloexec(parts.name, cloexec)
+    if is_contradicted(cache, call, process, fd) or is_closed(parts.name):
+        cache.forget(process, fd, call.exit_ns)
+        return
+    name = spell_name(cache.texts, parts.name, parts.name_text)
     if name != NULL:
         cache.bind(process, fd, name, SOURCE_KERNEL, cloexec, call.exit_ns)
     else:
@@ -149,8 +174,13 @@ cdef void duplicate(FdCache cache, const Call *call, Process *process, int64_t f
 cdef void apply_dup2(FdCache cache, const Call *call, const syscall_rule *rule, Process *process,
                      const Parts *parts) noexcept nogil:
     cdef bint marked = argument(call, rule.flags_arg) & O_CLOEXEC
-    if <int32_t> call.args[0] != <int32_t> call.args[1]:
-        duplicate(cache, call, process, <int32_t> call.args[1], CLOEXEC_SET if marked else CLOEXEC_UNSET, parts)
+    cdef int32_t fd = <int32_t> call.args[1]
+    if fd == <int32_t> call.args[0]:
+        return
+    if call.contested:
+        cache.forget(process, fd, call.exit_ns)
+    else:
+        duplicate(cache, call, process, fd, CLOEXEC_SET if marked else CLOEXEC_UNSET, parts)
 
 
 cdef void apply_fcntl(FdCache cache, const Call *call, Process *process, const Parts *parts) noexcept nogil:
@@ -177,15 +207,17 @@ cdef void apply_close_range(FdCache cache, const Call *call, Process *process) n
 cdef void bind_pair(FdCache cache, Call *call, Process *process, const Parts *parts) noexcept nogil:
     """Two new descriptors; the exit's name is the first one's."""
     cdef int32_t first, second
+    cdef bint is_known
     cdef Text *name
     if call.ret != 0 or parts.aux == NULL:
         return
     first = (<const int32_t *> parts.aux)[0]
     second = (<const int32_t *> parts.aux)[1]
+    is_known = not is_contradicted(cache, call, process, first)
     cache.forget(process, first, call.exit_ns)
     cache.forget(process, second, call.exit_ns)
     call.returned_fd = first
-    name = spell_name(cache.texts, parts.name, parts.name_text)
+    name = spell_name(cache.texts, parts.name, parts.name_text) if is_known else NULL
     if name != NULL:
         cache.bind(process, first, share(name), SOURCE_KERNEL, section_cloexec(parts.name, CLOEXEC_UNKNOWN),
                    call.exit_ns)

@@ -32,7 +32,13 @@ cdef struct Entry:
 
 cdef enum:
     CHUNK_ENTRIES = 64
-    MAX_REPLACING = 4
+    MAX_REPLACING = 8
+
+
+cdef struct Replaced:
+    int32_t fd
+    bint contested  # several calls at a time
+    uint32_t calls
 
 
 cdef struct Table:
@@ -40,9 +46,10 @@ cdef struct Table:
     int32_t refs
     uint32_t chunk_count
     Entry **chunks  # NULL: nothing is bound there
-    # calls under way that give a number to another file, see replacing.pyx; the table stays until they have ended
-    int32_t replaced_fds[MAX_REPLACING]
+    # calls under way that free a number or give it to another file, see replacing.pyx; the table stays until they end
     uint32_t replacing
+    uint32_t replaced_count
+    Replaced replaced[MAX_REPLACING]
     bint too_many  # there were more at a time: any number may be one of theirs
     uint64_t last_change
 
@@ -87,7 +94,6 @@ cdef class FdCache:
                      uint64_t now_ns) noexcept nogil
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil
     cdef void forget(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil
-    cdef void forget_older(self, Process *process, int64_t fd, uint64_t enter_ns) noexcept nogil
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,
                          uint64_t now_ns) noexcept nogil
     cdef void mark(self, Process *process, int64_t fd, uint8_t cloexec) noexcept nogil

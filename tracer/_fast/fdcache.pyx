@@ -309,11 +309,6 @@ cdef class FdCache:
         replace(&found.name, NULL)
         found.bound_ns = max(found.bound_ns, now_ns)
 
-    cdef void forget_older(self, Process *process, int64_t fd, uint64_t enter_ns) noexcept nogil:
-        """Forget a number unless it was bound after a close of it began: that name belongs to a newer file."""
-        if self.changed_ns(process, <int32_t> fd) <= enter_ns:
-            self.forget(process, fd, enter_ns)
-
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,
                          uint64_t now_ns) noexcept nogil:
         cdef Entry *found = self.entry(process, source_fd)
@@ -338,7 +333,7 @@ cdef class FdCache:
             if only_mark:
                 self.mark(process, fd, CLOEXEC_SET)
             elif self.entry(process, fd) != NULL:
-                self.forget_older(process, fd, enter_ns)
+                self.forget(process, fd, enter_ns)
             fd += 1
 
 

@@ -3,7 +3,9 @@
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from tracer._fast.calls cimport Call, PathSlot
-from tracer._fast.events cimport TRACER_NAME_CLOEXEC, TRACER_NAME_CLOEXEC_KNOWN, name_section, syscall_rule
+from tracer._fast.events cimport (
+    TRACER_NAME_CLOEXEC, TRACER_NAME_CLOEXEC_KNOWN, TRACER_NAME_NONE, name_section, syscall_rule,
+)
 from tracer._fast.fdcache cimport CLOEXEC_SET, CLOEXEC_UNSET, FdCache, Process
 from tracer._fast.procfs cimport Answers
 from tracer._fast.records cimport Parts
@@ -32,6 +34,11 @@ cdef class Names:
 cdef inline bint may_be_named_late(const Call *call, const syscall_rule *rule, const Parts *parts) noexcept nogil:
     """Whether there is something for `name_late` to do: most calls have all their names by then."""
     return parts.paths != NULL or (call.file == NULL and rule.fd_arg >= 0)
+
+
+cdef inline bint is_closed(const name_section *section) noexcept nogil:
+    """Whether the kernel says that the number is not open any more."""
+    return section != NULL and section.kind == TRACER_NAME_NONE
 
 
 cdef inline uint8_t section_cloexec(const name_section *section, uint8_t otherwise) noexcept nogil:

@@ -1,10 +1,13 @@
 """Calls that give a number to another file, and what that leaves in doubt (see docs/how-rows-are-made.md)."""
 
+from libc.stdint cimport int64_t
+
 from tracer._fast.calls cimport Call
 from tracer._fast.events cimport syscall_rule
 from tracer._fast.fdcache cimport FdCache, Process
 
 
 cdef void begin_replacing(Call *call, const syscall_rule *rule, Process *process) noexcept nogil
-cdef void end_replacing(FdCache cache, const Call *call, const syscall_rule *rule) noexcept nogil
+cdef void end_replacing(FdCache cache, Call *call, const syscall_rule *rule) noexcept nogil
 cdef void drop_doubtful_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil
+cdef bint is_contradicted(FdCache cache, const Call *call, Process *process, int64_t fd) noexcept nogil

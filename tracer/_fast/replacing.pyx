@@ -1,10 +1,9 @@
-"""Calls that give a number to another file, and what that leaves in doubt (see docs/how-rows-are-made.md).
+"""Calls that free a number or give it to another file, and what that leaves in doubt (see docs/how-rows-are-made.md).
 
-A close frees a number before it ends, an open takes one before it ends: calls that were under way meanwhile may have
-meant either file, which shows in when the number got its present one. A dup2 never leaves the number free: it tells at
-its begin which one it takes and at its end that it has, and a chdir the same of the working directory. Somewhere in
-between the kernel does it. Another thread's call that was under way then may have meant the file before it or the one
-after.
+A close, a dup2 and a chdir tell at their begin what they take, and at their end that they have. Somewhere in between
+the kernel does it. Another thread's call that was under way then may have meant the file before it or the one after.
+Where several such calls are under way for one number nobody can tell in which order the kernel did them. An open takes
+a number that is told only at its end; what it found there by then tells whether it came before others.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
@@ -14,7 +13,7 @@ from tracer._fast.events cimport (
     TRACER_CWD_FD, TRACER_EFFECT_CHDIR, TRACER_EFFECT_CHROOT, TRACER_EFFECT_CLOSE,
     TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP2, TRACER_EFFECT_FCHDIR, syscall_rule,
 )
-from tracer._fast.fdcache cimport MAX_REPLACING, Entry, FdCache, Process, SOURCE_NONE, Table
+from tracer._fast.fdcache cimport MAX_REPLACING, Entry, FdCache, Process, Replaced, SOURCE_NONE, Table
 from tracer._fast.text cimport Text, replace
 
 
@@ -23,9 +22,12 @@ cdef enum:
 
 
 cdef int32_t replaced_by(const Call *call, const syscall_rule *rule) noexcept nogil:
-    """The number that the call gives to another file, TRACER_CWD_FD among them."""
+    """The number that the call frees or gives to another file, TRACER_CWD_FD among them."""
     cdef uint8_t effect = rule.effect
     cdef int32_t fd
+    if effect == TRACER_EFFECT_CLOSE:
+        fd = <int32_t> call.args[0]
+        return fd if fd >= 0 else NOTHING
     if effect == TRACER_EFFECT_DUP2:
         fd = <int32_t> call.args[1]
         return fd if fd >= 0 and fd != <int32_t> call.args[0] else NOTHING
@@ -34,43 +36,74 @@ cdef int32_t replaced_by(const Call *call, const syscall_rule *rule) noexcept no
     return NOTHING
 
 
+cdef Replaced *find_replaced(Table *table, int32_t fd) noexcept nogil:
+    cdef uint32_t index
+    for index in range(table.replaced_count):
+        if table.replaced[index].fd == fd:
+            return &table.replaced[index]
+    return NULL
+
+
+cdef bint is_replaced(Table *table, int32_t fd) noexcept nogil:
+    """Whether calls under way free the number or give it to another file, or may do so."""
+    return table.too_many or (table.replacing > 0 and find_replaced(table, fd) != NULL)
+
+
 cdef void begin_replacing(Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """At enter: note what the call is going to replace, if anything."""
     cdef Table *table = process.table
     cdef int32_t fd = replaced_by(call, rule)
+    cdef Replaced *found
+    call.contested = False
     if fd == NOTHING:
         return
     call.replacing_in = table
-    if table.replacing < MAX_REPLACING:
-        table.replaced_fds[table.replacing] = fd
-    else:
-        table.too_many = True
     table.replacing += 1
+    found = find_replaced(table, fd)
+    if found == NULL and table.replaced_count == MAX_REPLACING:
+        table.too_many = True
+        return
+    if found == NULL:
+        found = &table.replaced[table.replaced_count]
+        table.replaced_count += 1
+        found.fd = fd
+        found.calls = 0
+        found.contested = False
+    found.contested |= found.calls > 0
+    found.calls += 1
 
 
-cdef void end_replacing(FdCache cache, const Call *call, const syscall_rule *rule) noexcept nogil:
+cdef void end_replacing(FdCache cache, Call *call, const syscall_rule *rule) noexcept nogil:
     """At exit, or when that was lost: in the table that it began with, whichever the process has by now."""
     cdef Table *table = call.replacing_in
     cdef int32_t fd = replaced_by(call, rule)
-    cdef uint32_t index = 0
+    cdef Replaced *found
     if fd == NOTHING:
         return
     table.replacing -= 1
-    if not table.too_many:
-        while index < table.replacing and table.replaced_fds[index] != fd:
-            index += 1
-        table.replaced_fds[index] = table.replaced_fds[table.replacing]
-    elif table.replacing == 0:
+    found = find_replaced(table, fd)
+    call.contested = table.too_many or found == NULL or found.contested
+    if table.replacing == 0:
+        table.replaced_count = 0
         table.too_many = False
+    elif not table.too_many and found != NULL:
+        found.calls -= 1
+        if found.calls == 0:
+            table.replaced_count -= 1
+            found[0] = table.replaced[table.replaced_count]
     cache.free_unused(table)
 
 
 cdef void drop_doubtful_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """At exit: a name is unknown whose number was or is being replaced since the call began.
 
-    A close keeps its: others can get the number before it ends, but only since it freed that.
+    A close keeps its, unless others had the same number to close or to replace: nobody else frees it before.
     """
-    if rule.effect == TRACER_EFFECT_CLOSE or rule.effect == TRACER_EFFECT_CLOSE_RANGE:
+    if rule.effect == TRACER_EFFECT_CLOSE_RANGE:
+        return
+    if rule.effect == TRACER_EFFECT_CLOSE:
+        if call.contested:
+            drop_file(call)
         return
     if rule.path_arg < 0:
         if rule.fd_arg >= 0 and is_in_doubt(cache, process, descriptor_argument(call, rule), call.file, call.changes):
@@ -101,17 +134,19 @@ cdef bint was_directory_replaced(FdCache cache, const Call *call, int which, int
 
 cdef bint is_in_doubt(FdCache cache, Process *process, int32_t fd, const Text *name, uint64_t changes) noexcept nogil:
     """Whether a number may have meant another file than that of the name (NULL: none) since so many changes."""
-    cdef const Table *table = process.table
     cdef const Entry *entry
-    cdef uint32_t index
     if name == NULL:
         return False
-    if table.too_many:
+    if is_replaced(process.table, fd):
         return True
-    for index in range(table.replacing):
-        if table.replaced_fds[index] == fd:
-            return True
     if fd == TRACER_CWD_FD:
         return process.cwd_change > changes
     entry = cache.entry(process, fd)
     return entry == NULL or entry.bound_change > changes
+
+
+cdef bint is_contradicted(FdCache cache, const Call *call, Process *process, int64_t fd) noexcept nogil:
+    """At the exit of a call that returns a number: whether another one gave that a file since this one began, and none
+    is known to have freed it. Then nobody can tell which of them the kernel did last."""
+    cdef const Entry *entry = cache.entry(process, fd)
+    return entry != NULL and entry.bound_change > call.changes and not is_replaced(process.table, <int32_t> fd)
