@@ -52,6 +52,7 @@ EBADF = -9
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
 FSPICK_EMPTY_PATH = 0x8
+RESOLVE_IN_ROOT = 0x10
 MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x40
 O_CLOEXEC, O_TMPFILE_BIT = 0x80000, 0x400000
 F_SETFD = 2
@@ -308,6 +309,7 @@ class Reference:
             is_text,
             is_looked_at,
             needs_directory=not is_text and is_looked_at and needs_directory(paths.status1, paths.text1),
+            is_in_root=bool((call.aux("16xQ") or (0,))[0] & RESOLVE_IN_ROOT) and rule.aux_kind == wire.AUX_OPEN_HOW,
         )
         if rule.path2_arg < 0:
             return replace(call, path1=path1)

@@ -64,6 +64,8 @@ class PathArgument:
     """By what was read of it at enter."""
     is_doubtful: bool = False
     """That directory may have been another one."""
+    is_in_root: bool = False
+    """That directory is the path's root."""
 
     @property
     def was_read(self) -> bool:
@@ -78,6 +80,8 @@ class PathArgument:
             return Known(self.text[:PATH_BYTES], "arg")
         if self.was_read and self.text and not self.is_looked_at:
             return Known(self.text[:PATH_BYTES], "arg")
+        if self.is_in_root and (self.text.startswith(b"/") or b".." in self.text.split(b"/")):
+            return None
         return Known(join(self.text, self.directory), "arg") if self.was_read and self.text else None
 
     def file(self, succeeded: bool) -> Known | None:

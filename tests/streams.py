@@ -54,7 +54,7 @@ FRACTIONS = (0, 1, 854_775_807, 854_775_808, 999_999, 1_000_000, 999_999_999, 1_
 SUMS = (0, 5, 64, 1 << 20, 1 << 63)
 READ = (1, 1, 1, 0)
 AUX_AT_ENTER: dict[int, tuple[str, tuple[Sequence[int], ...]]] = {
-    wire.AUX_OPEN_HOW: ("QQQ", ((0, 0x80000, 0x410000, 1 << 40, 1 << 63), (0, 0o644), (0, 1))),
+    wire.AUX_OPEN_HOW: ("QQQ", ((0, 0x80000, 0x410000, 1 << 40, 1 << 63), (0, 0o644), (0, 1, 0x10, 0x18))),
     wire.AUX_TIMESPEC: ("qqQ", (SECONDS, FRACTIONS, READ)),
     wire.AUX_TIMEVAL: ("qqQ", (SECONDS, FRACTIONS, READ)),
     wire.AUX_EPOLL_EVENT: ("I20x", ((0, 1, 0x8000_0001),)),

@@ -229,6 +229,13 @@ def test_root_directory_of_its_own(programs: Path, cli: Cli, work: Path) -> None
     assert names(work / "out.parquet", "unlink") == ["/dir/file", "/file"]
 
 
+def test_paths_whose_directory_is_their_root(programs: Path, cli: Cli, work: Path) -> None:
+    """What was opened is told by the kernel; where an absolute path or a `..` would have led, nobody says."""
+    cli("record", "-o", "out.parquet", "-e", "openat2", "--", programs / "in_root")
+    opened, missing = [f"{work}/dir/there"] * 2, [f"{work}/dir/missing", f"{work}/dir/..missing"]
+    assert names(work / "out.parquet", "openat2") == [*opened, None, None, None, None, *missing]
+
+
 def test_namespaces_are_called_as_readlink_does(cli: Cli, work: Path) -> None:
     kinds = ("mnt", "net", "pid", "user", "uts")
     script = "".join(f"exec 3</proc/self/ns/{kind}; readlink /proc/self/fd/3; " for kind in kinds)

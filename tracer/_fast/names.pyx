@@ -6,8 +6,9 @@ from libc.stdlib cimport free, malloc
 
 from tracer._fast.calls cimport Call, PathSlot, argument, descriptor_argument, was_read
 from tracer._fast.events cimport (
-    TRACER_AUX_CWD_TEXT, TRACER_AUX_UTIMES, TRACER_CWD_FD, TRACER_EFFECT_CLOSE, TRACER_EFFECT_CLOSE_RANGE,
-    TRACER_EMPTY_ALWAYS, TRACER_EMPTY_AT_FLAG, TRACER_EMPTY_FSPICK, TRACER_EMPTY_MOVE_MOUNT, TRACER_EMPTY_NULL,
+    TRACER_AUX_CWD_TEXT, TRACER_AUX_OPEN_HOW, TRACER_AUX_UTIMES, TRACER_CWD_FD, TRACER_EFFECT_CLOSE,
+    TRACER_EFFECT_CLOSE_RANGE, TRACER_EMPTY_ALWAYS, TRACER_EMPTY_AT_FLAG, TRACER_EMPTY_FSPICK,
+    TRACER_EMPTY_MOVE_MOUNT, TRACER_EMPTY_NULL,
     TRACER_FROM_PROC, TRACER_NAME_INCOMPLETE, TRACER_PATH_NULL, TRACER_PATH_UNREADABLE, TRACER_RULE_LABEL,
     TRACER_RULE_OLD_IS_TEXT, name_body, name_section, syscall_rule,
 )
@@ -27,6 +28,7 @@ cdef enum:
     FSPICK_EMPTY_PATH = 0x8  # include/uapi/linux/mount.h
     MOVE_MOUNT_F_EMPTY_PATH = 0x4
     MOVE_MOUNT_T_EMPTY_PATH = 0x40
+    RESOLVE_IN_ROOT = 0x10  # include/uapi/linux/openat2.h
     UTIME_OMIT = 0x3FFFFFFE  # include/linux/stat.h
 
 
@@ -215,6 +217,8 @@ cdef Text *meant_file(TextPool *pool, Call *call, const syscall_rule *rule, int 
             return NULL
     elif which == 0 and is_plain_text(call, rule):
         return cut_path(pool, text, size) if size > 0 else NULL
+    elif size > 0 and is_in_root(call, rule) and may_lead_out(text, size):
+        return NULL
     elif size > 0:
         return join_path(pool, slot.directory, text, size)
     if not empty_means_directory(call, rule, which, slot.status == TRACER_PATH_NULL):
@@ -222,6 +226,24 @@ cdef Text *meant_file(TextPool *pool, Call *call, const syscall_rule *rule, int 
     slot.on_success = True
     source[0] = slot.directory_source
     return share(slot.directory)
+
+
+cdef bint is_in_root(const Call *call, const syscall_rule *rule) noexcept nogil:
+    """Whether the directory is the path's root."""
+    return rule.aux_kind == TRACER_AUX_OPEN_HOW and call.has_aux and (call.aux[2] & RESOLVE_IN_ROOT) != 0
+
+
+cdef bint may_lead_out(const char *text, uint32_t size) noexcept nogil:
+    """Whether a path is absolute or has a component `..`: its text alone does not say where below a root it ends."""
+    cdef uint32_t start = 0, at
+    if text[0] == c"/":
+        return True
+    for at in range(size + 1):
+        if at == size or text[at] == c"/":
+            if at - start == 2 and text[start] == c"." and text[start + 1] == c".":
+                return True
+            start = at + 1
+    return False
 
 
 cdef bint closes_it(const syscall_rule *rule) noexcept nogil:
