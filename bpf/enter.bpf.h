@@ -63,7 +63,7 @@ static __always_inline u32 end_name_record(struct record_buffer *buffer, const s
 	struct name_section *section = (struct name_section *)(buffer->bytes + NAME_AT);
 	u32 size = naming->end;
 
-	if (!size || is_doubtful(section, naming->now.is_fleeting, naming->doubt)) {
+	if (!size || is_doubtful(section, naming)) {
 		__builtin_memset(section, 0, sizeof(*section));
 		size = NAME_AT + sizeof(*section);
 	}

@@ -14,9 +14,9 @@
 /* What may be wrong with a name that is looked up at the exit. */
 enum doubt {
 	DOUBT_NOTHING = 0,
-	DOUBT_DELETION = 1, /* a fleeting file that is deleted may have been there */
-	DOUBT_PATH = 2,     /* something was renamed on the machine: a path may have been another one */
-	DOUBT_FILE = 3,     /* it is another file, or another name of it */
+	DOUBT_PLACE = 1, /* a fleeting file that is deleted, or whose mount is gone, may have been there */
+	DOUBT_PATH = 2,  /* something was renamed on the machine: a path may have been another one */
+	DOUBT_FILE = 3,  /* it is another file, or another name of it */
 };
 
 static __always_inline int is_descriptor(s32 fd)
@@ -55,16 +55,16 @@ static __always_inline enum doubt doubt_of(const struct call *call, u32 index, s
 		return DOUBT_FILE;
 	if (call->start.epoch != current_epoch())
 		return DOUBT_PATH;
-	return call->start.is_compared ? DOUBT_NOTHING : DOUBT_DELETION;
+	return call->start.is_compared ? DOUBT_NOTHING : DOUBT_PLACE;
 }
 
-static __always_inline int is_doubtful(const struct name_section *section, int is_fleeting, enum doubt doubt)
+static __always_inline int is_doubtful(const struct name_section *section, const struct naming *naming)
 {
-	switch (doubt) {
+	switch (naming->doubt) {
 	case DOUBT_NOTHING:
 		return 0;
-	case DOUBT_DELETION:
-		return is_fleeting && (section->status & TRACER_NAME_DELETED);
+	case DOUBT_PLACE:
+		return naming->now.is_fleeting && is_gone(naming->now.place);
 	case DOUBT_PATH:
 		return section->kind == TRACER_NAME_COMPONENTS;
 	case DOUBT_FILE:

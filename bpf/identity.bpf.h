@@ -15,6 +15,7 @@
 
 #define CLONE_FS_FLAG 0x200 /* include/uapi/linux/sched.h */
 #define CLONE_FILES_FLAG 0x400
+#define CLONE_NEWNS_FLAG 0x20000
 #define CLOSE_RANGE_UNSHARE 2 /* include/uapi/linux/close_range.h */
 
 #define MAX_THREADS_LOOKED_AT 64
@@ -56,6 +57,7 @@ static __always_inline u64 identity_of(s32 fd)
 	u64 hash_len = read_u64(path.dentry + OFF_DENTRY_HASH_LEN);
 
 	sum = mixed(sum, (u64)path.mnt);
+	sum = mixed(sum, namespace_of(path.mnt));
 	sum = mixed(sum, (u64)parent);
 	sum = mixed(sum, hash_len);
 	sum = mixed(sum, !read_u64(path.dentry + OFF_DENTRY_HASH_PPREV));
@@ -185,7 +187,8 @@ static __always_inline int told_before(const struct process *process, s32 fd, st
 		return 0;
 	struct told_name *told = find_told(process, fd);
 
-	return told && told->tag == tag && told->identity == now->identity && !(told->is_fleeting && was_deleted(fd));
+	return told && told->tag == tag && told->identity == now->identity &&
+	       (!told->is_fleeting || is_still_at(fd, told->place));
 }
 
 /* The name has been sent. */

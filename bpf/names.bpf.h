@@ -21,6 +21,10 @@
 #define TMPFS_MAGIC 0x01021994
 #define RAMFS_MAGIC 0x858458f6
 
+#define MNT_NS_INTERNAL (-22ULL) /* fs/mount.h: of the kernel's own mounts, which are in no tree */
+#define PLACE_DELETED 1          /* in bits that addresses have no use for */
+#define PLACE_KNOWN 2
+
 #define MEM_MAJOR 1 /* include/uapi/linux/major.h */
 #define TTYAUX_MAJOR 5
 #define MISC_MAJOR 10
@@ -175,14 +179,51 @@ static __always_inline int is_deleted(const struct path_pointers *path)
 	       read_pointer(path->dentry + OFF_DENTRY_PARENT) != path->dentry;
 }
 
-/* Whether the descriptor's file (or the working directory) is there under its name no longer. */
-static __always_inline int was_deleted(s32 fd)
+/* The namespace that the mount is in; null once it has been taken apart. */
+static __always_inline u64 namespace_of(void *mnt)
+{
+	return HAS_IDENTITY ? read_u64(mnt - OFF_MOUNT_MNT + OFF_MOUNT_MNT_NS) : MNT_NS_INTERNAL;
+}
+
+/* Whether the mount may be taken apart without a call that is seen: it is in another namespace of mounts than the
+ * current task, which may end with its last process, or is a tree of mounts that somebody holds by a descriptor
+ * (open_tree(2)). One's own lasts.
+ */
+static __always_inline int is_elsewhere(void *mnt)
+{
+	u64 namespace = namespace_of(mnt);
+	void *own = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_NSPROXY)) + OFF_NSPROXY_MNT_NS;
+
+	return namespace != MNT_NS_INTERNAL && namespace != read_u64(own);
+}
+
+/* A number that changes when a file's name does without a call: it is deleted, or its mount has been taken apart. 0 as
+ * long as that is not done: the mounts of a tree that is gone lose each other one by one, as the last file of each goes.
+ */
+static __always_inline u64 place_of(const struct path_pointers *path)
+{
+	void *mount = path->mnt - OFF_MOUNT_MNT;
+	u64 namespace = namespace_of(path->mnt);
+
+	if (!namespace && read_pointer(mount + OFF_MOUNT_PARENT) != mount)
+		return 0;
+	return namespace | PLACE_KNOWN | (is_deleted(path) ? PLACE_DELETED : 0);
+}
+
+/* Whether a file at that place may have had a longer name before. */
+static __always_inline int is_gone(u64 place)
+{
+	return (place & PLACE_DELETED) || !(place & ~(u64)PLACE_KNOWN);
+}
+
+/* Whether the descriptor's file (or the working directory) is still where it was. */
+static __always_inline int is_still_at(s32 fd, u64 place)
 {
 	struct path_pointers path = {};
 	u8 status = 0;
 
 	path_of(fd, &path, &status);
-	return !path.dentry || is_deleted(&path);
+	return place && path.dentry && place_of(&path) == place;
 }
 
 /* The kernel's own file system for /dev, which has the magic number of another one. */
@@ -238,8 +279,11 @@ static __always_inline void fill_name(struct record_buffer *buffer, struct namin
 	if (is_deleted(&path))
 		section->status |= TRACER_NAME_DELETED;
 	naming->now.is_fleeting = is_fleeting(inode, magic);
-	if (!name_special(section, text, &path, inode, magic))
+	naming->now.place = place_of(&path);
+	if (!name_special(section, text, &path, inode, magic)) {
+		naming->now.is_fleeting |= is_elsewhere(path.mnt);
 		walk(section, text, path);
+	}
 	naming->end = naming->at + sizeof(*section) + (section->len & TEXT_MASK);
 }
 

@@ -47,6 +47,7 @@ struct told_key {
 struct told_name {
 	u64 life; /* of the process: numbers of processes come again */
 	u64 identity;
+	u64 place; /* of a fleeting file (place_of in names.bpf.h) */
 	u32 tag;
 	u32 is_fleeting;
 };

@@ -45,7 +45,8 @@ static __always_inline void add_child(u32 tgid, struct process *creator, u64 clo
 	child->shares_fs = creator->shares_fs;
 	child->had_threads = 0;
 	child->life = 0;
-	child->generation = creator->generation + unsure;
+	/* In a namespace of mounts of its own, files that it has from its creator are elsewhere (names.bpf.h). */
+	child->generation = creator->generation + (unsure || (clone_flags & CLONE_NEWNS_FLAG));
 	child->watches_identity = shares_table && creator->watches_identity ? WATCH_COMPARED : WATCH_NOT;
 }
 

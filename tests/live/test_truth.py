@@ -73,8 +73,9 @@ def test_program(program: str, programs: Path, record: Record, work: Path) -> No
     assert report.paths > 30
 
 
-def test_identity_is_always_compared(programs: Path, record: Record, work: Path) -> None:
-    command = [programs / "descriptors"]
+@pytest.mark.parametrize("program", ["descriptors", "lost_mounts"])
+def test_identity_is_always_compared(program: str, programs: Path, record: Record, work: Path) -> None:
+    command = [programs / program]
     report = report_of(*watch_both(record, command, work, "-e", "%file,%desc", "--identity", "always"), work)
     report.check()
     assert report.calls > 40

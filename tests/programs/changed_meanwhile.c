@@ -1,11 +1,13 @@
 /* Calls that block and fail, and what happens to the names of their files until then: nothing, another file under the
  * number, no file, a renamed file, a renamed directory, another working directory; a pipe has no path to lose. Then, in
- * a process that shares nothing with anybody, a terminal that is not there any more.
+ * a process that shares nothing with anybody, a terminal that is not there any more, and a pipe whose mount is gone.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -168,15 +170,60 @@ static void read_terminal(void)
 	reap(child);
 }
 
+/* In a namespace of mounts of its own there is a pipe. */
+static int live_elsewhere(int ready)
+{
+	int child = MUST(fork());
+
+	if (child == 0) {
+		MUST(unshare(CLONE_NEWNS));
+		MUST(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+		MUST(mount("none", "directory", "tmpfs", 0, NULL));
+		MUST(mkfifo("directory/elsewhere", 0600));
+		MUST(write(ready, "x", 1));
+		pause();
+		_exit(0);
+	}
+	return child;
+}
+
+/* Its mount goes as the last process of its namespace ends. */
+static void read_elsewhere(void)
+{
+	char home[4096], path[4200], byte;
+	int ends[2], other, child, fd;
+
+	MUST(getcwd(home, sizeof(home)) ? 0 : -1);
+	MUST(pipe2(ends, O_CLOEXEC));
+	other = live_elsewhere(ends[1]);
+	MUST(read(ends[0], &byte, 1));
+	snprintf(path, sizeof(path), "/proc/%d/root%s/directory/elsewhere", other, home);
+	fd = MUST(open(path, O_RDWR));
+	child = MUST(fork());
+	if (child == 0) {
+		MUST(write(ends[1], "x", 1));
+		read_from(fd);
+		_exit(0);
+	}
+	MUST(read(ends[0], &byte, 1));
+	while (!sleeps(child))
+		usleep(1000);
+	MUST(kill(other, SIGKILL));
+	MUST(waitpid(other, NULL, 0));
+	MUST(write(fd, "x", 1));
+	reap(child);
+}
+
 int main(void)
 {
 	struct rlimit most = {.rlim_cur = LARGEST, .rlim_max = LARGEST};
 	int ends[2];
 
 	read_terminal();
+	MUST(mkdir("directory", 0700));
+	read_elsewhere();
 	blocked_tid = getpid();
 	leased = -1;
-	MUST(mkdir("directory", 0700));
 	read_fifos();
 	MUST(pipe(ends));
 	read_meanwhile(ends[0], ends[1], rename_another);

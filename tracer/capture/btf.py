@@ -57,6 +57,9 @@ IDENTITY_FIELDS: dict[str, tuple[str, str]] = {
     "OFF_SIGNAL_THREAD_HEAD": ("signal_struct", "thread_head"),
     "OFF_TASK_THREAD_NODE": ("task_struct", "thread_node"),
     "OFF_DENTRY_HASH_LEN": ("dentry", "d_name.hash_len"),
+    "OFF_MOUNT_MNT_NS": ("mount", "mnt_ns"),
+    "OFF_TASK_NSPROXY": ("task_struct", "nsproxy"),
+    "OFF_NSPROXY_MNT_NS": ("nsproxy", "mnt_ns"),
 }
 """What is needed besides to notice that a descriptor means another file without a call that says so."""
 
