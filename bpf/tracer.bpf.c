@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The kernel side: two raw tracepoints that a table drives, and four that keep track of tasks.
+/* The kernel side: two raw tracepoints that a table drives, four that keep track of tasks, and three of io_uring.
  *
  * User space fills `rules` (one row a syscall), `config` (the filter) and `processes` (whom to watch), then
  * reads `events`. The offsets OFF_* of kernel structures come from the running kernel's BTF as -D constants, so no
@@ -145,9 +145,7 @@ static __always_inline u32 *process_version(u32 tgid)
 
 static __always_inline struct told_key told_key(s32 fd)
 {
-	struct told_key key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = fd};
-
-	return key;
+	return (struct told_key){.tgid = bpf_get_current_pid_tgid() >> 32, .fd = fd};
 }
 
 static __always_inline struct told_name *find_told(const struct process *process, s32 fd)
@@ -266,6 +264,7 @@ static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage
 #include "compat.bpf.h"
 #include "enter.bpf.h"
 #include "exit.bpf.h"
+#include "rings.bpf.h"
 #include "tasks.bpf.h"
 #include "threads.bpf.h"
 
@@ -307,13 +306,9 @@ int on_enter_long(struct bpf_raw_tracepoint_args *ctx)
 	struct call *call = current_call();
 	struct record_buffer *buffer = current_record();
 	struct process *process = current_process();
+	struct syscall_rule *rule = call ? find_rule(call->nr) : 0;
 
-	if (!call || !buffer || !process)
-		return 0;
-	u32 number = call->nr;
-	struct syscall_rule *rule = find_rule(number);
-
-	if (!rule)
+	if (!rule || !buffer || !process)
 		return 0;
 	struct event_header *header = (struct event_header *)buffer->bytes;
 	u32 end = fill_enter(buffer, rule, call);
@@ -336,13 +331,9 @@ int on_enter_names(struct bpf_raw_tracepoint_args *ctx)
 	struct record_buffer *buffer = current_record();
 	struct batch_buffer *batch = current_batch();
 	struct process *process = current_process();
+	struct syscall_rule *rule = call ? find_rule(call->nr) : 0;
 
-	if (!call || !buffer || !batch || !process)
-		return 0;
-	u32 number = call->nr;
-	struct syscall_rule *rule = find_rule(number);
-
-	if (!rule)
+	if (!rule || !buffer || !batch || !process)
 		return 0;
 	u32 index = next_unnamed(process, call) & 3;
 
@@ -480,13 +471,9 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct call *call = current_call();
 	struct process *process = current_process();
+	struct syscall_rule *rule = call ? find_rule(call->nr) : 0;
 
-	if (!call || !process)
-		return 0;
-	u32 number = call->nr;
-	struct syscall_rule *rule = find_rule(number);
-
-	if (rule)
+	if (rule && process)
 		begin_exit(ctx, process, rule, call);
 	return 0;
 }
@@ -497,13 +484,9 @@ int on_exit_fd(struct bpf_raw_tracepoint_args *ctx)
 	struct call *call = current_call();
 	struct record_buffer *buffer = current_name();
 	struct process *process = current_process();
+	struct syscall_rule *rule = call ? find_rule(call->nr) : 0;
 
-	if (!call || !buffer || !process)
-		return 0;
-	u32 number = call->nr;
-	struct syscall_rule *rule = find_rule(number);
-
-	if (!rule)
+	if (!rule || !buffer || !process)
 		return 0;
 	begin_long_exit(buffer, call);
 	begin_new_name(buffer, process, rule, call);
@@ -528,15 +511,10 @@ int on_exit_paths(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct call *call = current_call();
 	struct record_buffer *buffer = current_record();
+	struct syscall_rule *rule = call ? find_rule(call->nr) : 0;
 
-	if (!call || !buffer)
-		return 0;
-	u32 number = call->nr;
-	struct syscall_rule *rule = find_rule(number);
-
-	if (!rule)
-		return 0;
-	send_exit_with_paths(rule, call, buffer);
+	if (rule && buffer)
+		send_exit_with_paths(rule, call, buffer);
 	return 0;
 }
 
@@ -593,5 +571,28 @@ int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 
 	if (find_process(read_u32(task + OFF_TASK_TGID)) && !is_stopped(current_epoch()))
 		send_comm(task, (void *)ctx->args[1]);
+	return 0;
+}
+
+/* ---- rings ---- */
+
+/* args: request */
+int on_io_uring_submit_req(struct bpf_raw_tracepoint_args *ctx)
+{
+	note_request((void *)ctx->args[0]);
+	return 0;
+}
+
+/* args: ring, request, and more */
+int on_io_uring_complete(struct bpf_raw_tracepoint_args *ctx)
+{
+	note_request((void *)ctx->args[1]);
+	return 0;
+}
+
+/* A completion that its queue had no room for, which the other one does not tell of. */
+int on_io_uring_cqe_overflow(struct bpf_raw_tracepoint_args *ctx)
+{
+	move_epoch();
 	return 0;
 }

@@ -86,10 +86,13 @@ def ring() -> Finding:
 def identity() -> Finding:
     """Whether a descriptor that io_uring or another process replaces is noticed."""
     try:
-        on = bool(btf.offsets(bcc_module.load().lib)["HAS_IDENTITY"])
+        offsets = btf.offsets(bcc_module.load().lib)
     except MachineError as error:
         return Finding("identity", False, str(error), error.hint)
+    on = bool(offsets["HAS_IDENTITY"])
     seen = "on" if on else "off: this kernel's BTF lacks a field"
+    if on and not offsets["HAS_RING_REQUESTS"]:
+        seen += ", but for what io_uring renames and unlinks: this kernel has no tracepoint for it"
     todo = None if on else "names of descriptors that io_uring replaces may be old ones; please report this kernel"
     return Finding("identity", on, seen, todo)
 

@@ -8,8 +8,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import Cli
 
+from tracer import diagnosis
+from tracer.capture import btf
 from tracer.capture.bcc_module import system_folders
 
 CHECKS = ["kernel", "BTF", "privileges", "bcc", "memlock", "identity", "tracing"]
@@ -31,6 +34,14 @@ class TestHealthy:
         assert [line.split()[:2] for line in lines] == [["ok", name] for name in CHECKS]
         assert os.uname().release in lines[0]
         assert "64 MiB" in lines[-1]
+
+
+def test_a_kernel_that_does_not_tell_what_rings_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is traced without that."""
+    assert diagnosis.identity().seen == "on"
+    monkeypatch.setattr(btf, "RING_TRACEPOINTS", (*btf.RING_TRACEPOINTS, "io_uring_no_such"))
+    assert "but for what io_uring renames" in diagnosis.identity().seen
+    assert diagnosis.ring().ok
 
 
 class TestUnhealthy:

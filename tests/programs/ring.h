@@ -35,19 +35,33 @@ static inline void ring_open(struct ring *ring)
 	MUST(ring->requests == MAP_FAILED ? -1 : 0);
 }
 
-/* Does one request and gives its result; a negative one is an errno. */
-static inline int ring_do(struct ring *ring, const struct io_uring_sqe *request)
+static inline void ring_put(struct ring *ring, const struct io_uring_sqe *request)
 {
-	unsigned int *tail = ring_word(ring, ring->params.sq_off.tail),
-		     *head = ring_word(ring, ring->params.cq_off.head);
+	unsigned int *tail = ring_word(ring, ring->params.sq_off.tail);
 	unsigned int mask = *ring_word(ring, ring->params.sq_off.ring_mask), slot = *tail & mask;
-	struct io_uring_cqe *results = (struct io_uring_cqe *)(ring->rings + ring->params.cq_off.cqes);
-	int result;
 
 	ring->requests[slot] = *request;
 	ring_word(ring, ring->params.sq_off.array)[slot] = slot;
 	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	MUST(syscall(SYS_io_uring_enter, ring->fd, 1, 1, IORING_ENTER_GETEVENTS | ring->flags, NULL, 0));
+}
+
+/* Has so many requests begun, and waits until so many have ended. */
+static inline void ring_enter(struct ring *ring, int begins, int ends)
+{
+	unsigned int flags = ring->flags | (ends ? IORING_ENTER_GETEVENTS : 0);
+
+	MUST(syscall(SYS_io_uring_enter, ring->fd, begins, ends, flags, NULL, 0));
+}
+
+/* Does one request and gives its result; a negative one is an errno. */
+static inline int ring_do(struct ring *ring, const struct io_uring_sqe *request)
+{
+	unsigned int *head = ring_word(ring, ring->params.cq_off.head);
+	struct io_uring_cqe *results = (struct io_uring_cqe *)(ring->rings + ring->params.cq_off.cqes);
+	int result;
+
+	ring_put(ring, request);
+	ring_enter(ring, 1, 1);
 	result = results[*head & *ring_word(ring, ring->params.cq_off.ring_mask)].res;
 	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
 	return result;
@@ -71,6 +85,22 @@ static inline int ring_openat(struct ring *ring, const char *path, int flags)
 
 	request.open_flags = flags;
 	request.len = 0600;
+	return ring_do(ring, &request);
+}
+
+static inline int ring_rename(struct ring *ring, const char *path, const char *new_path)
+{
+	struct io_uring_sqe request = {.opcode = IORING_OP_RENAMEAT, .fd = -100, .addr = (unsigned long)path};
+
+	request.len = -100;
+	request.addr2 = (unsigned long)new_path;
+	return ring_do(ring, &request);
+}
+
+static inline int ring_unlink(struct ring *ring, const char *path)
+{
+	struct io_uring_sqe request = {.opcode = IORING_OP_UNLINKAT, .fd = -100, .addr = (unsigned long)path};
+
 	return ring_do(ring, &request);
 }
 

@@ -1,6 +1,7 @@
 /* Descriptors that io_uring opens and closes, so that no call tells of it: a number that comes back as another file,
  * as no file, with another name, above 1023, and as a working directory's neighbour; then in threads and in a child.
- * Last by a ring that is called by its index, which is the number of another file.
+ * First what the ring of another process renames and unlinks. Last by a ring that is called by its index, which is the
+ * number of another file.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -87,18 +88,131 @@ static void high_number(struct ring *ring)
 
 static void renamed(struct ring *ring)
 {
-	struct io_uring_sqe request = {.opcode = IORING_OP_RENAMEAT, .fd = -100, .len = -100};
 	int fd = MUST(open("before", O_CREAT | O_RDWR, 0600));
 
 	use(fd, "before");
-	request.addr = (unsigned long)"before";
-	request.addr2 = (unsigned long)"behind";
-	MUST(ring_do(ring, &request));
+	MUST(ring_rename(ring, "before", "behind"));
 	use(fd, "behind");
-	request = (struct io_uring_sqe){.opcode = IORING_OP_UNLINKAT, .fd = -100, .addr = (unsigned long)"behind"};
-	MUST(ring_do(ring, &request));
+	MUST(ring_unlink(ring, "behind"));
 	use(fd, "unlinked");
 	MUST(close(fd));
+}
+
+/* What lies below it has another path. */
+static void renamed_directory(struct ring *ring)
+{
+	int fd, dir;
+
+	MUST(mkdir("above", 0700));
+	dir = MUST(open("above", O_RDONLY | O_DIRECTORY));
+	fd = MUST(open("above/file", O_CREAT | O_RDWR, 0600));
+	use(fd, "above");
+	MUST(ring_rename(ring, "above", "moved"));
+	use(fd, "moved");
+	FAILS(ENOENT, openat(dir, "missing", O_RDONLY));
+	MUST(close(fd));
+	MUST(close(dir));
+}
+
+/* Two requests begin at once, the second one when a byte has come through the gate. Where the queue is full, its end finds
+ * no room there.
+ */
+static void unlink_later(const char *path, int gate, int ready, int is_full)
+{
+	struct io_uring_sqe nothing = {.opcode = IORING_OP_NOP};
+	struct io_uring_sqe wait = {.opcode = IORING_OP_READ, .flags = IOSQE_IO_LINK, .fd = gate, .len = 1};
+	struct io_uring_sqe request = {.opcode = IORING_OP_UNLINKAT, .fd = -100, .addr = (unsigned long)path};
+	struct stat status;
+	struct ring ring;
+	char byte;
+
+	wait.addr = (unsigned long)&byte;
+	ring_open(&ring);
+	for (unsigned int i = 0; is_full && i < ring.params.cq_entries; i++) {
+		ring_put(&ring, &nothing);
+		ring_enter(&ring, 1, 0);
+	}
+	ring_put(&ring, &wait);
+	ring_put(&ring, &request);
+	ring_enter(&ring, 2, 0);
+	MUST(write(ready, "x", 1));
+	while (stat(path, &status) == 0)
+		usleep(1000);
+	_exit(0);
+}
+
+/* A file is used after its unlinking has begun, and again when it is done. */
+static void unlinked_by_another(int is_full)
+{
+	int fd = MUST(open("unlinked", O_CREAT | O_RDWR, 0600)), gate[2], ready[2], pid;
+	char byte;
+
+	MUST(pipe(gate));
+	MUST(pipe(ready));
+	use(fd, "there");
+	pid = MUST(fork());
+	if (pid == 0)
+		unlink_later("unlinked", gate[0], ready[1], is_full);
+	MUST(read(ready[0], &byte, 1));
+	use(fd, "still there");
+	MUST(write(gate[1], "x", 1));
+	reap(pid);
+	use(fd, "gone");
+	for (int i = 0; i < 2; i++) {
+		MUST(close(gate[i]));
+		MUST(close(ready[i]));
+	}
+	MUST(close(fd));
+}
+
+/* Nobody is told when it is done. */
+static void unlink_silently(const char *path)
+{
+	struct io_uring_sqe request = {.opcode = IORING_OP_UNLINKAT, .fd = -100, .addr = (unsigned long)path};
+	struct stat status;
+	struct ring ring;
+
+	ring_open(&ring);
+	if (ring.params.features & IORING_FEAT_CQE_SKIP)
+		request.flags = IOSQE_CQE_SKIP_SUCCESS;
+	ring_put(&ring, &request);
+	ring_enter(&ring, 1, 0);
+	while (stat(path, &status) == 0)
+		usleep(1000);
+	_exit(0);
+}
+
+/* The same by a process that has nothing else in common with this one, which uses no ring. */
+static void renamed_by_another(void)
+{
+	int below, dir, before, pid;
+	struct ring ring;
+
+	before = MUST(open("mine", O_CREAT | O_RDWR, 0600));
+	MUST(mkdir("upper", 0700));
+	dir = MUST(open("upper", O_RDONLY | O_DIRECTORY));
+	below = MUST(open("upper/file", O_CREAT | O_RDWR, 0600));
+	use(before, "mine");
+	use(below, "upper");
+	pid = MUST(fork());
+	if (pid == 0) {
+		ring_open(&ring);
+		MUST(ring_rename(&ring, "mine", "yours"));
+		MUST(ring_rename(&ring, "upper", "lower"));
+		_exit(0);
+	}
+	reap(pid);
+	use(before, "yours");
+	use(below, "lower");
+	FAILS(ENOENT, openat(dir, "missing", O_RDONLY));
+	pid = MUST(fork());
+	if (pid == 0)
+		unlink_silently("yours");
+	reap(pid);
+	use(before, "unlinked");
+	MUST(close(before));
+	MUST(close(below));
+	MUST(close(dir));
 }
 
 static void *in_a_thread(void *number)
@@ -140,11 +254,15 @@ int main(void)
 {
 	struct ring ring;
 
+	renamed_by_another();
+	unlinked_by_another(0);
+	unlinked_by_another(1);
 	ring_open(&ring);
 	same_number(&ring);
 	as_directory(&ring);
 	high_number(&ring);
 	renamed(&ring);
+	renamed_directory(&ring);
 	in_others(&ring);
 	by_index(&ring);
 	return 0;

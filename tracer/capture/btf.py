@@ -12,6 +12,7 @@ VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 KIND_STRUCT = 4  # include/uapi/linux/btf.h
 KIND_UNION = 5
+KIND_TYPEDEF = 8
 KIND_FUNC = 12
 
 FIELDS: dict[str, tuple[str, str]] = {
@@ -69,7 +70,18 @@ SECCOMP_FIELDS: dict[str, tuple[str, str]] = {"OFF_TASK_SECCOMP_MODE": ("task_st
 COMPAT_FIELDS: dict[str, tuple[str, str]] = {"OFF_TASK_STATUS": ("task_struct", "thread_info.status")}
 """What is needed to know a call by the entry for 32 bits (x86)."""
 
-OPTIONAL = ((IDENTITY_FIELDS, "HAS_IDENTITY"), (SECCOMP_FIELDS, "HAS_SECCOMP"), (COMPAT_FIELDS, "HAS_COMPAT"))
+RING_FIELDS: dict[str, tuple[str, str]] = {"OFF_REQUEST_OPCODE": ("io_kiocb", "opcode")}
+"""What is needed to know what an io_uring request does; a kernel without io_uring has none."""
+
+RING_TRACEPOINTS = ("io_uring_submit_req", "io_uring_complete", "io_uring_cqe_overflow")
+"""Where requests begin and end. Where the first one has that name, the others have the arguments that are looked at."""
+
+OPTIONAL = (
+    (IDENTITY_FIELDS, "HAS_IDENTITY"),
+    (SECCOMP_FIELDS, "HAS_SECCOMP"),
+    (COMPAT_FIELDS, "HAS_COMPAT"),
+    (RING_FIELDS, "HAS_RING_REQUESTS"),
+)
 """Fields that a kernel may lack, and the constant that says whether this one has them."""
 
 TASK_LOADS = "bpf_get_current_task_btf"
@@ -130,6 +142,10 @@ class KernelTypes:
         """Whether the kernel has it."""
         return bool(self._lib.btf__find_by_name_kind(self._btf, name.encode(), KIND_FUNC) > 0)
 
+    def has_tracepoint(self, name: str) -> bool:
+        """Whether the kernel has it."""
+        return bool(self._lib.btf__find_by_name_kind(self._btf, f"btf_trace_{name}".encode(), KIND_TYPEDEF) > 0)
+
     def _find(self, type_id: int, name: str) -> tuple[int, int] | None:
         """Bit offset and type of a member, looking into anonymous structures and unions too."""
         address = self._lib.btf__type_by_id(self._btf, type_id)
@@ -160,6 +176,7 @@ def offsets(lib: Any) -> dict[str, int]:
         found = {constant: types.offset(structure, path) for constant, (structure, path) in FIELDS.items()}
         for fields, has in OPTIONAL:
             found |= _optional(types, fields, has)
+        found["HAS_RING_REQUESTS"] &= all(types.has_tracepoint(name) for name in RING_TRACEPOINTS)
         return found | {"HAS_TASK_LOADS": int(types.has_function(TASK_LOADS))}
     finally:
         types.close()

@@ -155,6 +155,7 @@ class KernelSource:
         self._bcc = bcc
         offsets = btf.offsets(bcc.lib)
         self.has_identity = bool(offsets["HAS_IDENTITY"])
+        self._tracepoints = TRACEPOINTS + btf.RING_TRACEPOINTS * offsets["HAS_RING_REQUESTS"]
         if filters.identity == "always" and not self.has_identity:
             raise MachineError("this kernel can't tell which file a descriptor means", hint="see: tracer-cli doctor")
         check_memory(bcc.lib, self.ring_bytes)
@@ -191,7 +192,7 @@ class KernelSource:
     def _load_programs(self) -> None:
         kind = self._bcc.BPF.RAW_TRACEPOINT
         try:
-            for name in (*TRACEPOINTS, *STAGES):
+            for name in (*self._tracepoints, *STAGES):
                 self._programs[name] = self._bpf.load_func(f"on_{name}", kind)
         except Exception as error:  # bcc raises Exception itself
             raise load_error(str(error)) from error
@@ -222,7 +223,7 @@ class KernelSource:
 
     def attach(self) -> None:
         """Start tracing. Raises MachineError if the kernel refuses a tracepoint."""
-        for name in TRACEPOINTS:
+        for name in self._tracepoints:
             # not bcc's method: before the first one that reads all the kernel's symbols, for a tenth of a second
             link_fd = self._bcc.lib.bpf_attach_raw_tracepoint(self._programs[name].fd, name.encode())
             if link_fd < 0:
