@@ -9,6 +9,7 @@
 
 #include "filter.bpf.h"
 #include "identity.bpf.h"
+#include "renames.bpf.h"
 #include "tags.bpf.h"
 
 #define TS_COMPAT 0x2 /* arch/x86/include/asm/thread_info.h */
@@ -19,8 +20,8 @@ static __always_inline int is_compat(const void *task)
 	return HAS_COMPAT && (load_u32(task, OFF_TASK_STATUS) & TS_COMPAT);
 }
 
-/* As TRACER_RULE_RENAMES has it, but for the numbers of arch/x86/entry/syscalls/syscall_32.tbl. */
-static __always_inline int compat_renames(u32 number)
+/* As `renames` has it, but for the numbers of arch/x86/entry/syscalls/syscall_32.tbl. */
+static __always_inline int compat_renames(u64 registers, u32 number)
 {
 	switch (number) {
 	case 10:  /* unlink */
@@ -38,17 +39,19 @@ static __always_inline int compat_renames(u32 number)
 	case 353: /* renameat2 */
 	case 429: /* move_mount */
 		return 1;
+	case 54: /* ioctl */
+		return ioctl_renames(read_second_compat_arg(registers));
 	}
 	return 0;
 }
 
 /* From here on the process's table may be another one. A thread among others may get one of its own. */
-static __always_inline void enter_compat(u64 id, u32 number)
+static __always_inline void enter_compat(u64 id, u64 registers, u32 number)
 {
 	struct filter_config *cfg = filter();
 	struct process *process = cfg ? traced(cfg, id) : 0;
 
-	if (compat_renames(number))
+	if (compat_renames(registers, number))
 		move_epoch();
 	if (process)
 		count_loss(TRACER_LOSS_COMPAT);
@@ -58,13 +61,13 @@ static __always_inline void enter_compat(u64 id, u32 number)
 		watch(process, thread_count() > 1 ? WATCH_DIVIDED : WATCH_COMPARED);
 }
 
-static __always_inline void exit_compat(u32 number, s64 ret)
+static __always_inline void exit_compat(u64 registers, u32 number, s64 ret)
 {
 	struct process *process = current_process();
 
 	if (process)
 		forget_all(process);
-	if ((ret == 0 && compat_renames(number)) || (process && process->shares_fs))
+	if ((ret >= 0 && compat_renames(registers, number)) || (process && process->shares_fs))
 		move_epoch();
 }
 

@@ -114,6 +114,7 @@ static __always_inline void end_names(struct process *process, const struct call
 
 		if (i >= call->told_count)
 			return;
+		process->has_fleeting |= told->name.is_fleeting;
 		if (told->is_void)
 			forget_name(process, told->fd);
 		else

@@ -14,18 +14,6 @@
 #define MOST_WRITTEN 0x10000 /* into one buffer, by a call with a path: XATTR_SIZE_MAX and XATTR_LIST_MAX */
 #define FCNTL_DUPFD 0
 #define FCNTL_DUPFD_CLOEXEC 1030
-#define SECCOMP_IOCTL_NOTIF_ADDFD 0x40182103 /* include/uapi/linux/seccomp.h */
-
-/* Whether this was a supervisor's ioctl that put a descriptor into the table of a process which waits for it
- * (seccomp_unotify(2)). Which one is not known.
- */
-static __always_inline int gives_fd(const struct syscall_rule *rule, u64 registers, s64 ret)
-{
-	u64 args[TRACER_MAX_ARGS];
-
-	return rule->effect == TRACER_EFFECT_IOCTL && ret >= 0 && !read_few_args(args, registers) &&
-	       (u32)args[1] == SECCOMP_IOCTL_NOTIF_ADDFD;
-}
 
 /* Threads that use, close and replace the same numbers without asking each other show it: by a number that is not open,
  * or by dup2. Which file a number is then depends on moments that no record tells: each use is compared.

@@ -14,7 +14,7 @@
 /* What may be wrong with a name that is looked up at the exit. */
 enum doubt {
 	DOUBT_NOTHING = 0,
-	DOUBT_PLACE = 1, /* a fleeting file that is deleted, or whose mount is gone, may have been there */
+	DOUBT_PLACE = 1, /* it is not known where it was, which matters if it is fleeting */
 	DOUBT_PATH = 2,  /* something was renamed on the machine: a path may have been another one */
 	DOUBT_FILE = 3,  /* it is another file, or another name of it */
 };
@@ -32,18 +32,36 @@ static __always_inline void list_descriptors(const struct syscall_rule *rule, st
 	call->fds[2] = rule->path2_arg >= 0 ? directory(call, rule->dirfd2_arg) : -1;
 }
 
+/* The place of a descriptor's file if its name may change without a call; else 0. */
+static __always_inline u64 fleeting_place(const struct process *process, s32 fd)
+{
+	struct path_pointers path = {};
+	u8 status = 0;
+
+	path_of(fd, &path, &status);
+	if (!path.dentry)
+		return 0;
+	void *inode = read_pointer(path.dentry + OFF_DENTRY_INODE);
+	u32 magic = read_u64(read_pointer(inode + OFF_INODE_SB) + OFF_SB_MAGIC);
+
+	return process->has_fleeting || is_fleeting(&path, inode, magic) ? place_of(&path) : 0;
+}
+
 static __always_inline void fill_start(struct start *start, const struct process *process, const struct call *call)
 {
 	start->time_ns = call->time_ns;
 	start->nr = call->nr;
 	start->epoch = current_epoch();
 	start->is_compared = may_change_meanwhile(process);
-	if (!start->is_compared)
-		return;
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < 3; i++) {
-		if (is_descriptor(call->fds[i]))
-			start->identities[i] = identity_of(call->fds[i]);
+		s32 fd = call->fds[i];
+
+		if (!is_descriptor(fd))
+			continue;
+		if (start->is_compared)
+			start->identities[i] = identity_of(fd);
+		start->places[i] = fleeting_place(process, fd);
 	}
 }
 
@@ -51,11 +69,15 @@ static __always_inline enum doubt doubt_of(const struct call *call, u32 index, s
 {
 	if (!call->exit_follows)
 		return DOUBT_NOTHING;
+	u64 place = call->start.places[index & 3];
+
 	if (call->start.is_compared && call->start.identities[index & 3] != identity_of(fd))
+		return DOUBT_FILE;
+	if (place && place != place_of_fd(fd))
 		return DOUBT_FILE;
 	if (call->start.epoch != current_epoch())
 		return DOUBT_PATH;
-	return call->start.is_compared ? DOUBT_NOTHING : DOUBT_PLACE;
+	return place ? DOUBT_NOTHING : DOUBT_PLACE;
 }
 
 static __always_inline int is_doubtful(const struct name_section *section, const struct naming *naming)
@@ -64,7 +86,7 @@ static __always_inline int is_doubtful(const struct name_section *section, const
 	case DOUBT_NOTHING:
 		return 0;
 	case DOUBT_PLACE:
-		return naming->now.is_fleeting && is_gone(naming->now.place);
+		return naming->now.is_fleeting;
 	case DOUBT_PATH:
 		return section->kind == TRACER_NAME_COMPONENTS;
 	case DOUBT_FILE:

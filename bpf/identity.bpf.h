@@ -21,12 +21,6 @@
 #define MAX_THREADS_LOOKED_AT 64
 #define ANON_NAME_BYTES 32 /* the kernel's own are shorter; a memfd, whose is the user's, has its own inode */
 
-static __always_inline u64 mixed(u64 sum, u64 word)
-{
-	sum = (sum ^ word) * 0x9e3779b97f4a7c15ULL;
-	return sum ^ sum >> 29;
-}
-
 /* The bytes of a name, and a few behind it. Those of a dentry stay as they are, so that they are equal for the same one. */
 static __always_inline u64 mixed_name(u64 sum, void *name, u32 length)
 {
@@ -179,6 +173,8 @@ static __always_inline int told_before(const struct process *process, s32 fd, st
 	now->life = process->life;
 	now->tag = tag;
 	now->identity = process->watches_identity ? identity_of(fd) : 0;
+	now->is_fleeting = process->has_fleeting;
+	now->place = 0;
 	if (process->watches_identity == WATCH_DIVIDED)
 		return 0;
 	if (!is_kept_apart(process, fd) && tag_of(process, fd) == tag)
@@ -188,7 +184,7 @@ static __always_inline int told_before(const struct process *process, s32 fd, st
 	struct told_name *told = find_told(process, fd);
 
 	return told && told->tag == tag && told->identity == now->identity &&
-	       (!told->is_fleeting || is_still_at(fd, told->place));
+	       (!told->is_fleeting || (told->place && told->place == place_of_fd(fd)));
 }
 
 /* The name has been sent. */

@@ -102,6 +102,12 @@ static __always_inline u32 read_number(u64 registers)
 	return read_u32((void *)(registers + 15 * 8));
 }
 
+/* Of a call by the entry for 32 bits: ecx. */
+static __always_inline u32 read_second_compat_arg(u64 registers)
+{
+	return read_u32((void *)(registers + 11 * 8));
+}
+
 #elif defined(__aarch64__)
 /* struct user_pt_regs: regs[31], sp, pc, pstate; then orig_x0 and syscallno (arch/arm64/include/asm/ptrace.h) */
 static __always_inline int read_args(u64 *args, u64 registers)
@@ -120,6 +126,12 @@ static __always_inline int read_few_args(u64 *args, u64 registers)
 static __always_inline u32 read_number(u64 registers)
 {
 	return read_u32((void *)(registers + 35 * 8));
+}
+
+/* There is no such entry that is looked at (COMPAT_FIELDS of tracer/capture/btf.py). */
+static __always_inline u32 read_second_compat_arg(u64 registers)
+{
+	return 0;
 }
 
 #else

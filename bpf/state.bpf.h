@@ -28,7 +28,7 @@ struct process {
 	u8 watches_identity; /* enum watch */
 	u8 shares_fs;        /* with another process: its working directory may change by the other's doing */
 	u8 had_threads;      /* more than one, since it began or called execve */
-	u8 has_fleeting;     /* files among its descriptors whose names may go without a call (names.bpf.h) */
+	u8 has_fleeting;     /* files among its descriptors whose names may change without a call (places.bpf.h) */
 	u32 generation;
 	u64 life; /* when its first call was seen since it began or called execve; 0: not yet */
 	u32 cwd_tag;
@@ -47,7 +47,7 @@ struct told_key {
 struct told_name {
 	u64 life; /* of the process: numbers of processes come again */
 	u64 identity;
-	u64 place; /* of a fleeting file (place_of in names.bpf.h) */
+	u64 place; /* of a fleeting file (place_of in places.bpf.h) */
 	u32 tag;
 	u32 is_fleeting;
 };
@@ -101,6 +101,7 @@ struct told_fd {
 struct start {
 	u64 time_ns;
 	u64 identities[4]; /* of the descriptors in call.fds, if they are compared; 0: not open, or none */
+	u64 places[4];     /* of those whose files are fleeting; else 0 */
 	u64 epoch;
 	u32 is_compared;
 	u32 nr;

@@ -264,6 +264,7 @@ static __always_inline void go_to(struct bpf_raw_tracepoint_args *ctx, int stage
 #include "compat.bpf.h"
 #include "enter.bpf.h"
 #include "exit.bpf.h"
+#include "renames.bpf.h"
 #include "rings.bpf.h"
 #include "tasks.bpf.h"
 #include "threads.bpf.h"
@@ -278,7 +279,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	u32 number = ctx->args[1];
 
 	if (is_compat(task)) {
-		enter_compat(id, number);
+		enter_compat(id, ctx->args[0], number);
 		return 0;
 	}
 	struct syscall_rule *rule = find_rule(number);
@@ -286,7 +287,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	if (!rule)
 		return 0;
 	/* Others may see what it does before it returns (inotify(7)): what was told before it began holds no longer. */
-	if (rule->flags & TRACER_RULE_RENAMES)
+	if (renames(rule, ctx->args[0]))
 		move_epoch();
 	if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE | TRACER_RULE_UNSEEN)))
 		return 0;
@@ -421,14 +422,14 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	u32 number = read_number(ctx->args[0]);
 
 	if (is_compat(task)) {
-		exit_compat(number, ctx->args[1]);
+		exit_compat(ctx->args[0], number, ctx->args[1]);
 		return 0;
 	}
 	struct syscall_rule *rule = find_rule(number);
 
 	if (!rule || !(rule->flags & TRACER_RULE_KNOWN))
 		return 0;
-	if (((rule->flags & TRACER_RULE_RENAMES) && ctx->args[1] == 0) || gives_fd(rule, ctx->args[0], ctx->args[1]))
+	if ((s64)ctx->args[1] >= 0 && renames(rule, ctx->args[0]))
 		move_epoch();
 	if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)) || is_stopped(current_epoch()))
 		return 0;

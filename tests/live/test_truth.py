@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SECONDS, Start, until, until_attached
+from conftest import SECONDS, Cli, Start, until, until_attached
+from disks import loop_disk
 from oracle import Report, compare, read_rows
 from strace_files import DEFAULT, DESC, FILE
 from strace_log import read_log
@@ -24,7 +26,7 @@ WITHOUT_STRACE = {
     *("anonymous_files", "answered", "before_the_trace", "busy", "changed_meanwhile", "cold_path", "counted"),
     *("contended", "even_counts", "forks_meanwhile", "growth", "hidden_thread", "in_root", "in_the_middle"),
     *("lost_names", "old_entry", "overwritten_path", "own_root", "private_directories", "raced", "refused"),
-    *("renamed_threads", "replaced_meanwhile", "told_of_renames", "too_deep"),
+    *("renamed_threads", "replaced_meanwhile", "served", "subvolume", "told_of_renames", "too_deep"),
 }
 """Programs for other tests."""
 PROGRAMS = sorted({source.stem for source in SOURCES.glob("*.c")} - WITHOUT_STRACE)
@@ -80,6 +82,29 @@ def test_identity_is_always_compared(program: str, programs: Path, record: Recor
     report.check()
     assert report.calls > 40
     assert report.paths > 30
+
+
+@pytest.mark.parametrize("failed_only", [False, True])
+def test_what_a_server_renames(failed_only: bool, programs: Path, record: Record, work: Path) -> None:
+    asked_for = work.parent / "asked-for"
+    options = ("-Z", "-e", "openat") if failed_only else ("-e", "fstat,openat")
+    rows = read_rows(record([programs / "served"], *options, stdout=asked_for))
+    told = [line.split(" ", 1) for line in asked_for.read_text().splitlines()]
+    expected = [(call, os.path.normpath(path)) for call, path in told if not failed_only or call == "openat"]
+    assert len(expected) > 30
+    assert [(row.syscall, row.file) for row in rows][-len(expected) :] == expected
+
+
+@pytest.mark.parametrize("entry", [(), ("by-the-old-entry",)])
+def test_subvolumes_that_an_ioctl_destroys(entry: tuple[str, ...], programs: Path, cli: Cli, tmp_path: Path) -> None:
+    with loop_disk(tmp_path / "image", "mkfs.btrfs", "-q") as place:
+        record = ["record", "-o", tmp_path / "a.parquet", "-e", "fstat,openat", "--", programs / "subvolume", *entry]
+        cli(*record, cwd=place)
+    rows = [row for row in read_rows(tmp_path / "a.parquet") if (row.file or "").startswith(f"{place}/volume")]
+    folder, missing = f"{place}/volume", f"{place}/volume/missing"
+    gone, missing_there = f"{folder} (deleted)", f"{folder} (deleted)/missing"
+    life = [folder, folder, folder, missing, gone, gone, missing_there]
+    assert [row.file for row in rows] == life * 20
 
 
 @pytest.mark.parametrize("program", REAL_PROGRAMS)

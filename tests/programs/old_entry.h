@@ -20,7 +20,7 @@ static inline long in_low(size_t offset, const char *text)
 	return (long)strcpy(low + offset, text);
 }
 
-static inline long old_entry(long number, long first, long second)
+static inline long old_entry_of_three(long number, long first, long second, long third)
 {
 	register const char *rdi __asm__("rdi") = "/forged";
 	register const char *rsi __asm__("rsi") = "/forged-too";
@@ -28,9 +28,14 @@ static inline long old_entry(long number, long first, long second)
 
 	__asm__ volatile("int $0x80"
 			 : "=a"(result)
-			 : "a"(number), "b"(first), "c"(second), "d"(0L), "r"(rdi), "r"(rsi)
+			 : "a"(number), "b"(first), "c"(second), "d"(third), "r"(rdi), "r"(rsi)
 			 : "memory", "r8", "r9", "r10", "r11");
 	return result;
+}
+
+static inline long old_entry(long number, long first, long second)
+{
+	return old_entry_of_three(number, first, second, 0);
 }
 
 #endif

@@ -1,11 +1,14 @@
 /* Files whose names go without a call that says so: a terminal's as its master closes, a process's folder as it ends, a
- * device and its folder in /sys as it is taken away.
+ * device and its folder in /sys as it is taken away, a group's files after its folder, a format of programs by what is
+ * written into its file.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -96,15 +99,57 @@ static void lose_a_device(void)
 	MUST(close(control));
 }
 
+static void lose_a_group(void)
+{
+	MUST(mkdir("groups/group", 0700));
+	int folder = MUST(open("groups/group", O_RDONLY | O_DIRECTORY));
+	int fd = MUST(openat(folder, "cgroup.procs", O_RDONLY));
+
+	use(fd);
+	MUST(rmdir("groups/group"));
+	use(fd);
+	FAILS(ENOENT, faccessat(folder, "cgroup.procs", F_OK, 0)); /* its name goes when somebody looks for it */
+	use(fd);
+	MUST(close(fd));
+	MUST(close(folder));
+}
+
+static void lose_a_format(void)
+{
+	static const char description[] = ":vanishing:M::vanishing::/bin/true:";
+	int all = MUST(open("formats/register", O_WRONLY));
+
+	MUST(write(all, description, sizeof(description) - 1));
+	int fd = MUST(open("formats/vanishing", O_RDWR));
+
+	use(fd);
+	MUST(write(fd, "-1", 2));
+	use(fd);
+	MUST(close(fd));
+	MUST(close(all));
+}
+
+static void mount_on(const char *folder, const char *type)
+{
+	MUST(mkdir(folder, 0700));
+	MUST(mount("none", folder, type, 0, NULL));
+}
+
 int main(void)
 {
 	struct rlimit most = {.rlim_cur = FAR + 1, .rlim_max = FAR + 1};
 
 	MUST(setrlimit(RLIMIT_NOFILE, &most));
+	MUST(unshare(CLONE_NEWNS));
+	MUST(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	mount_on("groups", "cgroup2");
+	mount_on("formats", "binfmt_misc");
 	for (int turn = 0; turn < TURNS; turn++) {
 		lose_a_terminal();
 		lose_a_process();
 		lose_a_device();
+		lose_a_group();
+		lose_a_format();
 	}
 	return 0;
 }

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+/* Where a file is: its dentry and mount, the way up from there, and whether that may change without a call. */
+#ifndef TRACER_PLACES_BPF_H
+#define TRACER_PLACES_BPF_H
+
+#include "kernel.bpf.h"
+
+#define MAX_COMPONENTS 320 /* longer ways are left to user space */
+
+#define DEVPTS_SUPER_MAGIC 0x1cd1 /* include/uapi/linux/magic.h */
+#define PROC_SUPER_MAGIC 0x9fa0
+#define TMPFS_MAGIC 0x01021994
+#define RAMFS_MAGIC 0x858458f6
+#define CONFIGFS_MAGIC 0x62656570
+#define DEBUGFS_MAGIC 0x64626720
+#define TRACEFS_MAGIC 0x74726163
+#define BINFMTFS_MAGIC 0x42494e4d
+#define SECURITYFS_MAGIC 0x73636673
+#define RPC_PIPEFS_MAGIC 0x67596969 /* RPCAUTH_GSSMAGIC of net/sunrpc/rpc_pipe.c */
+
+#define DCACHE_OP_REVALIDATE (1U << 2) /* include/linux/dcache.h */
+#define DCACHE_OP_WEAK_REVALIDATE (1U << 11)
+
+#define MNT_NS_INTERNAL (-22ULL) /* fs/mount.h: of the kernel's own mounts, which are in no tree */
+
+#define MEM_MAJOR 1 /* include/uapi/linux/major.h */
+#define TTYAUX_MAJOR 5
+#define MISC_MAJOR 10
+
+struct path_pointers {
+	void *mnt;
+	void *dentry;
+};
+
+static __always_inline void *file_of(s32 fd, u8 *status)
+{
+	void *files = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_FILES));
+	void *fdt = read_pointer(files + OFF_FILES_FDT);
+
+	if (!fdt || (u32)fd >= read_u32(fdt + OFF_FDT_MAX_FDS))
+		return 0;
+	u64 word = read_u64(read_pointer(fdt + OFF_FDT_CLOSE_ON_EXEC) + ((u32)fd >> 6) * 8);
+
+	*status |= TRACER_NAME_CLOEXEC_KNOWN;
+	if (word >> ((u32)fd & 63) & 1)
+		*status |= TRACER_NAME_CLOEXEC;
+	return read_pointer(read_pointer(fdt + OFF_FDT_FD) + (u64)(u32)fd * 8);
+}
+
+/* Where a descriptor's file (or the working directory) is, null if it is not open; its inode's number. */
+static __always_inline u64 path_of(s32 fd, struct path_pointers *path, u8 *status)
+{
+	if (fd == TRACER_CWD_FD) {
+		void *fs = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_FS));
+
+		bpf_probe_read_kernel(path, sizeof(*path), fs + OFF_FS_PWD);
+		return 0;
+	}
+	void *file = file_of(fd, status);
+
+	if (!file)
+		return 0;
+	bpf_probe_read_kernel(path, sizeof(*path), file + OFF_FILE_PATH);
+	return read_u64(read_pointer(file + OFF_FILE_INODE) + OFF_INODE_INO);
+}
+
+static __always_inline u64 mixed(u64 sum, u64 word)
+{
+	sum = (sum ^ word) * 0x9e3779b97f4a7c15ULL;
+	return sum ^ sum >> 29;
+}
+
+/* From the root of a mount to where that is mounted; 0 at the top. */
+static __always_inline int leave_mount(struct path_pointers *at)
+{
+	void *mount = at->mnt - OFF_MOUNT_MNT;
+	void *parent = read_pointer(mount + OFF_MOUNT_PARENT);
+
+	if (parent == mount)
+		return 0;
+	at->dentry = read_pointer(mount + OFF_MOUNT_MOUNTPOINT);
+	at->mnt = parent + OFF_MOUNT_MNT;
+	return 1;
+}
+
+/* As d_unlinked has it (include/linux/dcache.h): the root of a file system is in no hash, and there nevertheless. */
+static __always_inline int is_deleted(const struct path_pointers *path)
+{
+	return !read_u64(path->dentry + OFF_DENTRY_HASH_PPREV) &&
+	       read_pointer(path->dentry + OFF_DENTRY_PARENT) != path->dentry;
+}
+
+/* The namespace that the mount is in; null once it has been taken apart. */
+static __always_inline u64 namespace_of(void *mnt)
+{
+	return HAS_IDENTITY ? read_u64(mnt - OFF_MOUNT_MNT + OFF_MOUNT_MNT_NS) : MNT_NS_INTERNAL;
+}
+
+/* Whether the mount may be taken apart without a call that is seen: it is in another namespace of mounts than the
+ * current task, which may end with its last process, or is a tree of mounts that somebody holds by a descriptor
+ * (open_tree(2)). One's own lasts.
+ */
+static __always_inline int is_elsewhere(void *mnt)
+{
+	u64 namespace = namespace_of(mnt);
+	void *own = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_NSPROXY)) + OFF_NSPROXY_MNT_NS;
+
+	return namespace != MNT_NS_INTERNAL && namespace != read_u64(own);
+}
+
+/* Whether its file system looks at each use of a name whether that still holds: another machine or process (NFS, SMB,
+ * 9p, FUSE) or the kernel itself (sysfs, cgroup) changes it without a call, and a lookup finds out.
+ */
+static __always_inline int is_revalidated(void *dentry)
+{
+	return read_u32(dentry + OFF_DENTRY_FLAGS) & (DCACHE_OP_REVALIDATE | DCACHE_OP_WEAK_REVALIDATE);
+}
+
+/* A number that changes when a fleeting file's name does: the way up to the top, and whether it is deleted. 0 if that
+ * way is too long.
+ */
+static __always_inline u64 place_of(const struct path_pointers *path)
+{
+	struct path_pointers at = *path;
+	u64 sum = mixed(namespace_of(path->mnt), is_deleted(path));
+
+#pragma clang loop unroll(disable)
+	for (int step = 0; step < MAX_COMPONENTS; step++) {
+		if (at.dentry == read_pointer(at.mnt + OFF_VFSMOUNT_ROOT)) {
+			if (!leave_mount(&at))
+				return sum | 1;
+			continue;
+		}
+		void *parent = read_pointer(at.dentry + OFF_DENTRY_PARENT);
+
+		sum = mixed(sum, (u64)at.dentry);
+		sum = mixed(sum, read_u64(at.dentry + OFF_DENTRY_HASH_LEN));
+		if (parent == at.dentry)
+			return sum | 1;
+		at.dentry = parent;
+	}
+	return 0;
+}
+
+/* The place of the descriptor's file (or the working directory). */
+static __always_inline u64 place_of_fd(s32 fd)
+{
+	struct path_pointers path = {};
+	u8 status = 0;
+
+	path_of(fd, &path, &status);
+	return path.dentry ? place_of(&path) : 0;
+}
+
+/* The kernel's own file system for /dev, which has the magic number of another one. */
+static __always_inline int is_devtmpfs(void *inode, u32 magic)
+{
+	u64 wanted;
+
+	if (magic != TMPFS_MAGIC && magic != RAMFS_MAGIC)
+		return 0;
+	void *type = read_pointer(read_pointer(inode + OFF_INODE_SB) + OFF_SB_TYPE);
+
+	__builtin_memcpy(&wanted, "devtmpfs", sizeof(wanted));
+	return read_u64(read_pointer(type + OFF_FS_TYPE_NAME)) == wanted;
+}
+
+/* Whether the kernel takes the device away when it is unplugged. Those that are not are used most: /dev/null, /dev/zero,
+ * /dev/tty, /dev/fuse.
+ */
+static __always_inline int is_removable(void *inode)
+{
+	u32 major = read_u32(inode + OFF_INODE_RDEV) >> 20;
+
+	return major != MEM_MAJOR && major != TTYAUX_MAJOR && major != MISC_MAJOR;
+}
+
+/* Whether the kernel makes and removes the files of the file system: a terminal's as its master is closed, the folder of
+ * a process, what belongs to a module.
+ */
+static __always_inline int is_of_kernel(u32 magic)
+{
+	switch (magic) {
+	case DEVPTS_SUPER_MAGIC:
+	case PROC_SUPER_MAGIC:
+	case CONFIGFS_MAGIC:
+	case DEBUGFS_MAGIC:
+	case TRACEFS_MAGIC:
+	case BINFMTFS_MAGIC:
+	case SECURITYFS_MAGIC:
+	case RPC_PIPEFS_MAGIC:
+		return 1;
+	}
+	return 0;
+}
+
+/* Whether a file's name may change without a call that is seen. */
+static __always_inline int is_fleeting(const struct path_pointers *path, void *inode, u32 magic)
+{
+	return is_revalidated(path->dentry) || is_of_kernel(magic) ||
+	       (is_devtmpfs(inode, magic) && is_removable(inode)) || is_elsewhere(path->mnt);
+}
+
+#endif

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+/* Which calls change names that others have been told: those that the table says, and a few ioctls. */
+#ifndef TRACER_RENAMES_BPF_H
+#define TRACER_RENAMES_BPF_H
+
+#include "kernel.bpf.h"
+#include "maps.bpf.h"
+
+#define SECCOMP_IOCTL_NOTIF_ADDFD 0x40182103 /* include/uapi/linux/seccomp.h */
+#define BTRFS_IOC_SNAP_DESTROY 0x5000940f    /* include/uapi/linux/btrfs.h */
+#define BTRFS_IOC_SNAP_DESTROY_V2 0x5000943f
+
+/* Whether the ioctl removes a folder, or puts a descriptor into the table of a process that waits for it
+ * (seccomp_unotify(2)), which may be any.
+ */
+static __always_inline int ioctl_renames(u32 command)
+{
+	switch (command) {
+	case SECCOMP_IOCTL_NOTIF_ADDFD:
+	case BTRFS_IOC_SNAP_DESTROY:
+	case BTRFS_IOC_SNAP_DESTROY_V2:
+		return 1;
+	}
+	return 0;
+}
+
+static __always_inline int renames(const struct syscall_rule *rule, u64 registers)
+{
+	u64 args[TRACER_MAX_ARGS];
+
+	if (rule->effect == TRACER_EFFECT_IOCTL)
+		return !read_few_args(args, registers) && ioctl_renames(args[1]);
+	return !!(rule->flags & TRACER_RULE_RENAMES);
+}
+
+#endif
