@@ -26,6 +26,8 @@ CLOSING = re.compile(
     r"(?P<path>.+), (?P<size>[\d.]+ \w+)\n"
 )
 
+STILL_RUNNING = b"tracer-cli: the command is still running; waiting for its end, or for another signal\n"
+
 FOOTER_KEYS = {
     "version",
     "schema_version",
@@ -205,11 +207,24 @@ class TestSignals:
             until(lambda: _pending(tracer.pid) == 0, "the first signal is taken")
             tracer.send_signal(signal.SIGTERM)
             until((work / "a.parquet").exists, "the recording")
+            assert CLOSING.fullmatch(tracer.stderr.readline().decode())
+            assert tracer.stderr.readline() == STILL_RUNNING
         finally:
             os.kill(shell, signal.SIGKILL)
         tracer.communicate(timeout=30)
         assert tracer.returncode == 137
         assert any(row["file"] == "/etc/passwd" for row in rows_of(work / "a.parquet"))
+
+    def test_one_more_leaves_the_command_alone(self, start: Start, work: Path) -> None:
+        tracer = start("record", "-o", "a.parquet", "-d", "100ms", "--", "sh", "-c", "trap '' TERM; echo $$; read x")
+        shell = int(tracer.stdout.readline())
+        assert CLOSING.fullmatch(tracer.stderr.readline().decode())
+        assert tracer.stderr.readline() == STILL_RUNNING
+        tracer.send_signal(signal.SIGTERM)
+        assert tracer.wait(timeout=30) == -signal.SIGTERM
+        assert Path(f"/proc/{shell}/comm").read_text() == "sh\n"
+        os.kill(shell, signal.SIGKILL)
+        assert files_in(work) == ["a.parquet"]
 
     def test_ctrl_c_in_a_terminal_reaches_the_command_once(self, tracer_cli: Path, work: Path) -> None:
         pid, terminal = pty.fork()

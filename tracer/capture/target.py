@@ -128,8 +128,10 @@ class Command:
             raise command_error(self.argv[0], error)
 
     def is_over(self) -> bool:
-        """Whether the command has ended."""
-        if self._status is None and self._pid is not None:
+        """Whether the command has ended, or never began."""
+        if self._pid is None:
+            return True
+        if self._status is None:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
             if pid:
                 self._status = os.waitstatus_to_exitcode(status)
@@ -145,7 +147,7 @@ class Command:
         self._close_cue()
         self.send_signal(signal.SIGTERM)
         due = time.monotonic() + grace_s
-        while not self.is_over() and self._pid is not None and time.monotonic() < due:
+        while not self.is_over() and time.monotonic() < due:
             time.sleep(0.01)
         self.send_signal(signal.SIGKILL)
         self.finish()

@@ -150,14 +150,14 @@ def record(
             filter(None, (path / "part" if path.is_dir() else path, raw)), sends_signals=target.is_ours
         )
         outcome = run(target, wanted, filters, ring_bytes, raw_writer(raw, force), recorder, stopping, quiet, kept)
+        if not quiet:
+            say(closing_line(recorder, outcome) + "\n")
     except OutputError as error:
         report_error(error)  # at once: the command goes on, and it may take hours
         return error.exit_code
     finally:
         recorder.abort()
-        stopping.finish()
-    if not quiet:
-        say(closing_line(recorder, outcome) + "\n")
+        stopping.finish(quiet)
     if with_summary:
         print_summary(path)
     return LOSS_STATUS if fail_on_loss and not is_complete(outcome.losses) else stopping.exit_status

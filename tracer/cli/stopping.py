@@ -6,10 +6,14 @@ import signal
 import time
 from collections.abc import Callable
 
+from tracer.cli.render import say
 from tracer.pipeline import FLUSH_S, FORWARDED, Target
 
 GRACE_S = 5.0
 """How long a command that got our signal may take to end before the recording ends without it."""
+
+PATIENCE_S = 1.0
+"""How long we wait for a command without a word."""
 
 SI_KERNEL = 0x80
 """si_code of a signal from the terminal, which goes to the command by itself (sigaction(2))."""
@@ -112,12 +116,22 @@ class Stopping:
         self._end = time.monotonic() + GRACE_S
         return again or not self._target.is_ours
 
-    def finish(self) -> None:
+    def finish(self, quiet: bool) -> None:
         """Wait for the target and take signals again. Those that came too late to end anything are passed on or
-        dropped."""
+        dropped. One that takes its time is told of."""
         while (got := signal.sigtimedwait(FORWARDED, 0)) is not None:
             self._on_signal(got)
         if self._user_action is not None:
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # one that came too late must not end us
         signal.pthread_sigmask(signal.SIG_SETMASK, self._old_mask)
+        if self._target.is_ours and not quiet:
+            self._tell_of_one_that_stays()
         self.exit_status = self._target.finish()
+
+    def _tell_of_one_that_stays(self) -> None:
+        due = time.monotonic() + PATIENCE_S
+        while not self._target.is_over():
+            if time.monotonic() >= due:
+                say("tracer-cli: the command is still running; waiting for its end, or for another signal\n")
+                return
+            time.sleep(0.01)
