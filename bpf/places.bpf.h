@@ -7,16 +7,12 @@
 
 #define MAX_COMPONENTS 320 /* longer ways are left to user space */
 
-#define DEVPTS_SUPER_MAGIC 0x1cd1 /* include/uapi/linux/magic.h */
-#define PROC_SUPER_MAGIC 0x9fa0
-#define TMPFS_MAGIC 0x01021994
+#define TMPFS_MAGIC 0x01021994 /* include/uapi/linux/magic.h */
 #define RAMFS_MAGIC 0x858458f6
-#define CONFIGFS_MAGIC 0x62656570
-#define DEBUGFS_MAGIC 0x64626720
-#define TRACEFS_MAGIC 0x74726163
-#define BINFMTFS_MAGIC 0x42494e4d
-#define SECURITYFS_MAGIC 0x73636673
-#define RPC_PIPEFS_MAGIC 0x67596969 /* RPCAUTH_GSSMAGIC of net/sunrpc/rpc_pipe.c */
+#define HUGETLBFS_MAGIC 0x958458f6
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#define ZFS_SUPER_MAGIC 0x2fc12fc1 /* of OpenZFS, which gets its disks by itself */
+#define FS_REQUIRES_DEV 1          /* include/linux/fs.h */
 
 #define DCACHE_OP_REVALIDATE (1U << 2) /* include/linux/dcache.h */
 #define DCACHE_OP_WEAK_REVALIDATE (1U << 11)
@@ -152,19 +148,6 @@ static __always_inline u64 place_of_fd(s32 fd)
 	return path.dentry ? place_of(&path) : 0;
 }
 
-/* The kernel's own file system for /dev, which has the magic number of another one. */
-static __always_inline int is_devtmpfs(void *inode, u32 magic)
-{
-	u64 wanted;
-
-	if (magic != TMPFS_MAGIC && magic != RAMFS_MAGIC)
-		return 0;
-	void *type = read_pointer(read_pointer(inode + OFF_INODE_SB) + OFF_SB_TYPE);
-
-	__builtin_memcpy(&wanted, "devtmpfs", sizeof(wanted));
-	return read_u64(read_pointer(type + OFF_FS_TYPE_NAME)) == wanted;
-}
-
 /* Whether the kernel takes the device away when it is unplugged. Those that are not are used most: /dev/null, /dev/zero,
  * /dev/tty, /dev/fuse.
  */
@@ -175,30 +158,39 @@ static __always_inline int is_removable(void *inode)
 	return major != MEM_MAJOR && major != TTYAUX_MAJOR && major != MISC_MAJOR;
 }
 
-/* Whether the kernel makes and removes the files of the file system: a terminal's as its master is closed, the folder of
- * a process, what belongs to a module.
- */
-static __always_inline int is_of_kernel(u32 magic)
+/* The kernel's own file system for /dev, which has the magic number of another one. */
+static __always_inline int is_devtmpfs(void *type)
 {
+	u64 wanted;
+
+	__builtin_memcpy(&wanted, "devtmpfs", sizeof(wanted));
+	return read_u64(read_pointer(type + OFF_FS_TYPE_NAME)) == wanted;
+}
+
+/* Whether calls alone remove the file: on a disk, in memory, and where one lies on the other. The file systems that are
+ * left show what is in the kernel, which it takes away by itself: a terminal as its master is closed, the folder of a
+ * process, what belongs to a module.
+ */
+static __always_inline int is_kept(void *inode, u32 magic)
+{
+	void *type = read_pointer(read_pointer(inode + OFF_INODE_SB) + OFF_SB_TYPE);
+
 	switch (magic) {
-	case DEVPTS_SUPER_MAGIC:
-	case PROC_SUPER_MAGIC:
-	case CONFIGFS_MAGIC:
-	case DEBUGFS_MAGIC:
-	case TRACEFS_MAGIC:
-	case BINFMTFS_MAGIC:
-	case SECURITYFS_MAGIC:
-	case RPC_PIPEFS_MAGIC:
+	case TMPFS_MAGIC:
+	case RAMFS_MAGIC:
+		return !is_devtmpfs(type) || !is_removable(inode);
+	case HUGETLBFS_MAGIC:
+	case OVERLAYFS_SUPER_MAGIC:
+	case ZFS_SUPER_MAGIC:
 		return 1;
 	}
-	return 0;
+	return read_u32(type + OFF_FS_TYPE_FLAGS) & FS_REQUIRES_DEV;
 }
 
 /* Whether a file's name may change without a call that is seen. */
 static __always_inline int is_fleeting(const struct path_pointers *path, void *inode, u32 magic)
 {
-	return is_revalidated(path->dentry) || is_of_kernel(magic) ||
-	       (is_devtmpfs(inode, magic) && is_removable(inode)) || is_elsewhere(path->mnt);
+	return is_revalidated(path->dentry) || !is_kept(inode, magic) || is_elsewhere(path->mnt);
 }
 
 #endif

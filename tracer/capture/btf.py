@@ -46,6 +46,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "OFF_SB_DEV": ("super_block", "s_dev"),
     "OFF_SB_TYPE": ("super_block", "s_type"),
     "OFF_FS_TYPE_NAME": ("file_system_type", "name"),
+    "OFF_FS_TYPE_FLAGS": ("file_system_type", "fs_flags"),
     "OFF_VFSMOUNT_ROOT": ("vfsmount", "mnt_root"),
     "OFF_MOUNT_MNT": ("mount", "mnt"),
     "OFF_MOUNT_PARENT": ("mount", "mnt_parent"),
