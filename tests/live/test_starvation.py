@@ -64,6 +64,21 @@ def resident(pid: int, field: str = "VmRSS") -> int:
     return int(found[1])
 
 
+def test_stops_while_it_starts(start: Start, counted: Counted, work: Path) -> None:
+    """The kernel gives up loading a program when a signal comes, and stops can't be blocked."""
+    pid = str(counted.process.pid)
+    recorder = start("record", "-o", "a.parquet", "-e", "getppid", "-p", pid, stderr=subprocess.DEVNULL)
+    until(lambda: list(work.glob(".a.parquet.*.tmp")), "the temporary file")
+    for _ in range(60):
+        recorder.send_signal(signal.SIGSTOP)
+        recorder.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+    until_attached(recorder)
+    counted.make(1000)
+    finish(recorder, counted)
+    assert lost_of(work / "a.parquet", 1001) == 0
+
+
 def test_a_stop_of_ten_seconds(start: Start, counted: Counted, work: Path) -> None:
     recorder = record(start, counted, "--buffer-size", "1M")
     counted.make(200_000)

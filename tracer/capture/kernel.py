@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 import struct
 import threading
 from collections.abc import Iterator
@@ -54,6 +55,9 @@ FILTER_ALL, FILTER_FOLLOW, FILTER_UID, FILTER_TID, FILTER_CGROUP, FILTER_COMM, F
 Identity = Literal["auto", "always"]
 """Whose descriptors are compared at each use with what was named last: of processes whose table may change without a
 call that is seen, or of all."""
+
+MOST_INTERRUPTIONS = 20
+"""Signals that may hinder the loading of one program."""
 
 COMPILER = threading.Lock()
 
@@ -190,15 +194,27 @@ class KernelSource:
         return int(self._bcc.lib.bpf_table_fd(self._bpf.module, table.encode()))
 
     def _load_programs(self) -> None:
-        kind = self._bcc.BPF.RAW_TRACEPOINT
         try:
-            for name in (*self._tracepoints, *STAGES):
-                self._programs[name] = self._bpf.load_func(f"on_{name}", kind)
+            with signals_blocked():
+                for name in (*self._tracepoints, *STAGES):
+                    self._programs[name] = self._load_program(f"on_{name}")
         except Exception as error:  # bcc raises Exception itself
             raise load_error(str(error)) from error
         stages = self._bpf["stages"]
         for number, name in enumerate(STAGES):
             stages[ctypes.c_int(number)] = ctypes.c_int(self._programs[name].fd)
+
+    def _load_program(self, name: str) -> Any:
+        """The verifier gives up with EAGAIN when a signal comes (do_check of kernel/bpf/verifier.c). SIGSTOP can't be
+        blocked: it is asked again then."""
+        for _ in range(MOST_INTERRUPTIONS):
+            ctypes.set_errno(0)
+            try:
+                return self._bpf.load_func(name, self._bcc.BPF.RAW_TRACEPOINT)
+            except Exception:
+                if ctypes.get_errno() != errno.EAGAIN:
+                    raise
+        return self._bpf.load_func(name, self._bcc.BPF.RAW_TRACEPOINT)
 
     def _write(self, table: str, data: bytes, item_bytes: int) -> None:
         """Fill an array map from packed items."""
@@ -346,6 +362,16 @@ def kernel_headers(folder: Path) -> Iterator[None]:
         del os.environ["BCC_KERNEL_SOURCE"]
         if before is not None:
             os.environ["BCC_KERNEL_SOURCE"] = before
+
+
+@contextlib.contextmanager
+def signals_blocked() -> Iterator[None]:
+    """All that this thread can block wait for the end of the context."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def load_error(text: str) -> MachineError:
