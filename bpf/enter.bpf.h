@@ -34,23 +34,31 @@ static __always_inline int enter_quickly(u64 registers, const struct syscall_rul
 	return 1;
 }
 
-/* Has one of the call's descriptors named, unless user space knows what it is called. */
-static __always_inline void begin_naming(struct bpf_raw_tracepoint_args *ctx, const struct process *process,
+/* Goes on with one of the call's descriptors, whose place may have to be looked at first. */
+static __always_inline void begin_asking(struct bpf_raw_tracepoint_args *ctx, const struct process *process,
 					 struct call *call, u32 index)
 {
 	struct naming *naming = &call->naming;
-	struct told_name now = {};
-	s32 fd = call->fds[index];
-	enum doubt doubt = doubt_of(call, index, fd);
-	int is_told = told_before(process, fd, &now);
 
+	naming->fd = call->fds[index];
+	naming->index = index;
+	naming->place = 0;
+	naming->next_of_place = STAGE_ENTER_ASKED;
 	call->fds[index] = -1;
-	if (is_told && doubt < DOUBT_PATH)
+	go_to(ctx, needs_place(process, call, index) ? STAGE_PLACE : STAGE_ENTER_ASKED);
+}
+
+/* Has the descriptor named, unless user space knows what it is called. */
+static __always_inline void begin_naming(struct bpf_raw_tracepoint_args *ctx, const struct process *process,
+					 struct call *call)
+{
+	struct naming *naming = &call->naming;
+
+	note_now(process, naming);
+	naming->doubt = doubt_of(call, naming);
+	if (naming->doubt < DOUBT_PATH && told_before(process, naming->fd, &naming->now))
 		return go_to(ctx, STAGE_ENTER_NAMES);
-	naming->now = now;
-	naming->fd = fd;
 	naming->at = NAME_AT;
-	naming->doubt = doubt;
 	naming->next = STAGE_ENTER_NAMED;
 	go_to(ctx, STAGE_NAME);
 }
@@ -236,6 +244,81 @@ static __always_inline u32 next_unnamed(const struct process *process, const str
 			return i;
 	}
 	return 3;
+}
+
+/* The whole record of a call with paths, something pointed at, or a descriptor without a name. */
+static __always_inline int enter_long(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct call *call = current_call();
+	struct record_buffer *buffer = current_record();
+	struct process *process = current_process();
+	struct syscall_rule *rule = call ? find_rule(call->nr) : 0;
+
+	if (!rule || !buffer || !process)
+		return 0;
+	struct event_header *header = (struct event_header *)buffer->bytes;
+	u32 end = fill_enter(buffer, rule, call);
+
+	header->size = end;
+	if (next_unnamed(process, call) < 3) {
+		go_to(ctx, STAGE_ENTER_NAMES);
+		return 0;
+	}
+	if (send(buffer->bytes, end & 0x3fff))
+		note_lost_enter(header->tid);
+	end_enter(ctx, process, rule, call);
+	return 0;
+}
+
+/* Has the names read that the record needs, one each time it runs, then sends all of them. */
+static __always_inline int enter_names(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct call *call = current_call();
+	struct record_buffer *buffer = current_record();
+	struct batch_buffer *batch = current_batch();
+	struct process *process = current_process();
+	struct syscall_rule *rule = call ? find_rule(call->nr) : 0;
+
+	if (!rule || !buffer || !batch || !process)
+		return 0;
+	u32 index = next_unnamed(process, call) & 3;
+
+	if (index < 3) {
+		begin_asking(ctx, process, call, index);
+		return 0;
+	}
+	send_named(batch, process, call, buffer);
+	end_enter(ctx, process, rule, call);
+	return 0;
+}
+
+/* Has a descriptor named, unless user space knows its present name. */
+static __always_inline int enter_asked(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct call *call = current_call();
+	struct process *process = current_process();
+
+	if (call && process)
+		begin_naming(ctx, process, call);
+	return 0;
+}
+
+/* Puts a name that has been read with those that the record needs. */
+static __always_inline int enter_named(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct call *call = current_call();
+	struct record_buffer *name = current_name();
+	struct batch_buffer *batch = current_batch();
+	struct process *process = current_process();
+
+	if (!call || !name || !batch || !process)
+		return 0;
+	u32 size = end_name_record(name, &call->naming, call->time_ns);
+
+	if (call->naming.doubt || !nothing_to_tell(process, name, call->naming.fd))
+		add_name(batch, call, name, size);
+	go_to(ctx, STAGE_ENTER_NAMES);
+	return 0;
 }
 
 /* The enter of a call that is sent at once, unless a name has to go before it. */

@@ -89,12 +89,13 @@ static __always_inline void begin_new_name(struct record_buffer *buffer, struct 
 {
 	struct event_header *header = (struct event_header *)buffer->bytes;
 	struct naming *naming = &call->naming;
-	struct told_name now = {};
 	s32 pair[6] = {};
 
 	naming->fd = call->ret;
+	naming->place = 0;
 	naming->at = NAME_AT;
 	naming->next = STAGE_EXIT_NAMED;
+	naming->next_of_place = STAGE_NAME;
 	if (rule->effect == TRACER_EFFECT_FD_PAIR) {
 		if (bpf_probe_read_user(pair, 8, (void *)argument(call, rule->aux_arg)))
 			count_loss(TRACER_LOSS_PATH_UNREADABLE);
@@ -105,8 +106,7 @@ static __always_inline void begin_new_name(struct record_buffer *buffer, struct 
 		forget_name(process, pair[1]);
 	}
 	forget_name(process, naming->fd);
-	told_before(process, naming->fd, &now);
-	naming->now = now;
+	note_now(process, naming);
 }
 
 /* The exit with the name of the new descriptor, or that it is not open any more. */
@@ -117,6 +117,7 @@ static __always_inline void send_exit_with_name(struct process *process, const s
 	u32 end = naming->end, size = end ? end : naming->at + sizeof(struct name_section);
 	struct told_name now = naming->now;
 
+	now.place = naming->place;
 	header->flags |= TRACER_HAS_NAME;
 	header->size = size;
 	/* what comes with the end of a refused call is not listened to */

@@ -32,48 +32,66 @@ static __always_inline void list_descriptors(const struct syscall_rule *rule, st
 	call->fds[2] = rule->path2_arg >= 0 ? directory(call, rule->dirfd2_arg) : -1;
 }
 
-/* The place of a descriptor's file if its name may change without a call; else 0. */
-static __always_inline u64 fleeting_place(const struct process *process, s32 fd)
-{
-	struct path_pointers path = {};
-	u8 status = 0;
-
-	path_of(fd, &path, &status);
-	if (!path.dentry)
-		return 0;
-	void *inode = read_pointer(path.dentry + OFF_DENTRY_INODE);
-	u32 magic = read_u64(read_pointer(inode + OFF_INODE_SB) + OFF_SB_MAGIC);
-
-	return process->has_fleeting || is_fleeting(&path, inode, magic) ? place_of(&path) : 0;
-}
-
+/* What the first descriptors were; where their files are comes later. */
 static __always_inline void fill_start(struct start *start, const struct process *process, const struct call *call)
 {
 	start->time_ns = call->time_ns;
 	start->nr = call->nr;
 	start->epoch = current_epoch();
 	start->is_compared = may_change_meanwhile(process);
-#pragma clang loop unroll(disable)
+#pragma unroll
 	for (int i = 0; i < 3; i++) {
-		s32 fd = call->fds[i];
+		int is_looked_at = start->is_compared && is_descriptor(call->fds[i]);
 
-		if (!is_descriptor(fd))
-			continue;
-		if (start->is_compared)
-			start->identities[i] = identity_of(fd);
-		start->places[i] = fleeting_place(process, fd);
+		start->identities[i] = is_looked_at ? identity_of(call->fds[i]) : 0;
+		start->places[i] = 0;
 	}
 }
 
-static __always_inline enum doubt doubt_of(const struct call *call, u32 index, s32 fd)
+/* The next descriptor, from one of them on, whose place has to be known; 3 if there is none. */
+static __always_inline u32 next_fleeting(const struct process *process, const struct call *call, u32 from)
+{
+#pragma unroll
+	for (u32 i = 0; i < 3; i++) {
+		s32 fd = call->fds[i];
+
+		if (i >= from && is_descriptor(fd) && (process->has_fleeting || is_fd_fleeting(fd)))
+			return i;
+	}
+	return 3;
+}
+
+/* Takes the place that has been looked at, and says whether there is one more to look at. */
+static __always_inline int add_place(const struct process *process, struct call *call)
+{
+	struct naming *naming = &call->naming;
+	u32 from = naming->index & 3, index = next_fleeting(process, call, from) & 3;
+
+	if (from > 0)
+		call->start.places[from - 1] = naming->place;
+	if (index == 3)
+		return 0;
+	naming->fd = call->fds[index];
+	naming->index = index + 1;
+	naming->next_of_place = STAGE_HELD_PLACE;
+	return 1;
+}
+
+/* Whether where the descriptor's file is has to be looked at before its name is. */
+static __always_inline int needs_place(const struct process *process, const struct call *call, u32 index)
+{
+	return process->has_fleeting || (call->exit_follows && call->start.places[index & 3]);
+}
+
+static __always_inline enum doubt doubt_of(const struct call *call, const struct naming *naming)
 {
 	if (!call->exit_follows)
 		return DOUBT_NOTHING;
-	u64 place = call->start.places[index & 3];
+	u64 place = call->start.places[naming->index & 3];
 
-	if (call->start.is_compared && call->start.identities[index & 3] != identity_of(fd))
+	if (call->start.is_compared && call->start.identities[naming->index & 3] != identity_of(naming->fd))
 		return DOUBT_FILE;
-	if (place && place != place_of_fd(fd))
+	if (place && place != naming->place)
 		return DOUBT_FILE;
 	if (call->start.epoch != current_epoch())
 		return DOUBT_PATH;

@@ -163,28 +163,28 @@ static __always_inline void note_unsharing(struct process *process, const struct
 		watch(process, WATCH_DIVIDED);
 }
 
-/* Whether user space knows the descriptor's present name. What it is now goes to `now`, to be kept when the name has
- * been sent.
- */
-static __always_inline int told_before(const struct process *process, s32 fd, struct told_name *now)
+/* What the descriptor of `naming` is now, to be kept when its name has been sent. */
+static __always_inline void note_now(const struct process *process, struct naming *naming)
 {
-	u32 tag = current_tag(process);
+	naming->now.life = process->life;
+	naming->now.tag = current_tag(process);
+	naming->now.identity = process->watches_identity ? identity_of(naming->fd) : 0;
+	naming->now.place = naming->place;
+}
 
-	now->life = process->life;
-	now->tag = tag;
-	now->identity = process->watches_identity ? identity_of(fd) : 0;
-	now->is_fleeting = process->has_fleeting;
-	now->place = 0;
+/* Whether user space knows the present name of a descriptor, which is `now`. */
+static __always_inline int told_before(const struct process *process, s32 fd, const struct told_name *now)
+{
 	if (process->watches_identity == WATCH_DIVIDED)
 		return 0;
-	if (!is_kept_apart(process, fd) && tag_of(process, fd) == tag)
+	if (!is_kept_apart(process, fd) && tag_of(process, fd) == now->tag)
 		return 1;
 	if (!may_be_kept_apart(process, fd))
 		return 0;
 	struct told_name *told = find_told(process, fd);
 
-	return told && told->tag == tag && told->identity == now->identity &&
-	       (!told->is_fleeting || (told->place && told->place == place_of_fd(fd)));
+	return told && told->tag == now->tag && told->identity == now->identity &&
+	       (!told->is_fleeting || (told->place && told->place == now->place));
 }
 
 /* The name has been sent. */

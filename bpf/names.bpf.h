@@ -117,18 +117,6 @@ static __always_inline int name_special(struct name_section *section, u8 *text, 
 	return 1;
 }
 
-/* Where the file is, looked at before its name is: what changes in between makes the next use look again. That of a
- * file which is found to be fleeting on the way up remains unknown for the first time.
- */
-static __always_inline void note_place(struct naming *naming, const struct path_pointers *path, void *inode, u32 magic)
-{
-	int may_be_fleeting = naming->now.is_fleeting;
-
-	naming->now.is_fleeting = !!is_fleeting(path, inode, magic);
-	if (may_be_fleeting || naming->now.is_fleeting)
-		naming->now.place = place_of(path);
-}
-
 /* Writes the name of a descriptor (or the working directory) into the record.
  *
  * What is found out goes into maps, not into variables: so the verifier has one way into the walk to follow.
@@ -141,6 +129,7 @@ static __always_inline void fill_name(struct record_buffer *buffer, struct namin
 
 	__builtin_memset(section, 0, sizeof(*section));
 	naming->end = 0;
+	naming->now.is_fleeting = 0;
 	path_of(naming->fd, &path, &section->status);
 	if (!path.dentry)
 		return;
@@ -150,7 +139,7 @@ static __always_inline void fill_name(struct record_buffer *buffer, struct namin
 	if (is_deleted(&path))
 		section->status |= TRACER_NAME_DELETED;
 	if (!name_special(section, text, &path, inode, magic)) {
-		note_place(naming, &path, inode, magic);
+		naming->now.is_fleeting = !!is_fleeting(&path, inode, magic);
 		walk(section, naming, text, path);
 	}
 	naming->end = naming->at + sizeof(*section) + (section->len & TEXT_MASK);

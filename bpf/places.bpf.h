@@ -138,16 +138,6 @@ static __always_inline u64 place_of(const struct path_pointers *path)
 	return 0;
 }
 
-/* The place of the descriptor's file (or the working directory). */
-static __always_inline u64 place_of_fd(s32 fd)
-{
-	struct path_pointers path = {};
-	u8 status = 0;
-
-	path_of(fd, &path, &status);
-	return path.dentry ? place_of(&path) : 0;
-}
-
 /* Whether the kernel takes the device away when it is unplugged. Those that are not are used most: /dev/null, /dev/zero,
  * /dev/tty, /dev/fuse.
  */
@@ -191,6 +181,30 @@ static __always_inline int is_kept(void *inode, u32 magic)
 static __always_inline int is_fleeting(const struct path_pointers *path, void *inode, u32 magic)
 {
 	return is_revalidated(path->dentry) || !is_kept(inode, magic) || is_elsewhere(path->mnt);
+}
+
+/* Whether the file of a descriptor (or the working directory) is such a one. */
+static __always_inline int is_fd_fleeting(s32 fd)
+{
+	struct path_pointers path = {};
+	u8 status = 0;
+
+	path_of(fd, &path, &status);
+	if (!path.dentry)
+		return 0;
+	void *inode = read_pointer(path.dentry + OFF_DENTRY_INODE);
+
+	return is_fleeting(&path, inode, read_u64(read_pointer(inode + OFF_INODE_SB) + OFF_SB_MAGIC));
+}
+
+/* The place of a descriptor's file (or the working directory); 0 if it is not open. */
+static __always_inline u64 place_of_fd(s32 fd)
+{
+	struct path_pointers path = {};
+	u8 status = 0;
+
+	path_of(fd, &path, &status);
+	return path.dentry ? place_of(&path) : 0;
 }
 
 #endif

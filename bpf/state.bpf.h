@@ -88,6 +88,9 @@ struct naming {
 	u32 end;   /* where in the record it ends; 0: the descriptor is not open */
 	u32 doubt; /* enum doubt */
 	u32 next;  /* the stage that goes on with it */
+	u64 place; /* of its file, looked at before the name: what changes in between makes the next use look again */
+	u32 index; /* which of the call's descriptors it is */
+	u32 next_of_place; /* the stage that goes on with the place */
 };
 
 /* A name that is on its way to user space. */
@@ -136,7 +139,10 @@ enum stage {
 	STAGE_NAME = 6,
 	STAGE_ENTER_NAMED = 7,
 	STAGE_EXIT_NAMED = 8,
-	STAGE_COUNT = 9,
+	STAGE_PLACE = 9,
+	STAGE_ENTER_ASKED = 10,
+	STAGE_HELD_PLACE = 11,
+	STAGE_COUNT = 12,
 };
 
 #endif

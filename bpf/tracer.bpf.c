@@ -301,68 +301,37 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The whole record of a call with paths, something pointed at, or a descriptor without a name. */
+/* The stages of an enter: enter.bpf.h says what each does. */
 int on_enter_long(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct call *call = current_call();
-	struct record_buffer *buffer = current_record();
-	struct process *process = current_process();
-	struct syscall_rule *rule = call ? find_rule(call->nr) : 0;
-
-	if (!rule || !buffer || !process)
-		return 0;
-	struct event_header *header = (struct event_header *)buffer->bytes;
-	u32 end = fill_enter(buffer, rule, call);
-
-	header->size = end;
-	if (next_unnamed(process, call) < 3) {
-		go_to(ctx, STAGE_ENTER_NAMES);
-		return 0;
-	}
-	if (send(buffer->bytes, end & 0x3fff))
-		note_lost_enter(header->tid);
-	end_enter(ctx, process, rule, call);
-	return 0;
+	return enter_long(ctx);
 }
 
-/* Has the names read that the record needs, one each time it runs, then sends all of them. */
 int on_enter_names(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct call *call = current_call();
-	struct record_buffer *buffer = current_record();
-	struct batch_buffer *batch = current_batch();
-	struct process *process = current_process();
-	struct syscall_rule *rule = call ? find_rule(call->nr) : 0;
-
-	if (!rule || !buffer || !batch || !process)
-		return 0;
-	u32 index = next_unnamed(process, call) & 3;
-
-	if (index < 3) {
-		begin_naming(ctx, process, call, index);
-		return 0;
-	}
-	send_named(batch, process, call, buffer);
-	end_enter(ctx, process, rule, call);
-	return 0;
+	return enter_names(ctx);
 }
 
-/* Puts a name that has been read with those that the record needs. */
+int on_enter_asked(struct bpf_raw_tracepoint_args *ctx)
+{
+	return enter_asked(ctx);
+}
+
 int on_enter_named(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct call *call = current_call();
-	struct record_buffer *name = current_name();
-	struct batch_buffer *batch = current_batch();
-	struct process *process = current_process();
+	return enter_named(ctx);
+}
 
-	if (!call || !name || !batch || !process)
-		return 0;
-	u32 size = end_name_record(name, &call->naming, call->time_ns);
+/* Looks at the places of the call's descriptors, one each time that it runs, then keeps its enter. */
+static __always_inline void hold_enter(struct bpf_raw_tracepoint_args *ctx, const struct process *process,
+				       struct call *call)
+{
+	u32 tid = bpf_get_current_pid_tgid();
 
-	if (call->naming.doubt || !nothing_to_tell(process, name, call->naming.fd))
-		add_name(batch, call, name, size);
-	go_to(ctx, STAGE_ENTER_NAMES);
-	return 0;
+	if (add_place(process, call))
+		go_to(ctx, STAGE_PLACE);
+	else if (starts.update(&tid, &call->start))
+		count_loss(TRACER_LOSS_MAP_FULL);
 }
 
 /* The enter of a call that is shown only if it fails. */
@@ -370,20 +339,40 @@ int on_enter_held(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct call *call = current_call();
 	struct process *process = current_process();
-	struct start start = {};
-	u32 tid = bpf_get_current_pid_tgid();
 
 	if (!call || !process)
 		return 0;
-	fill_start(&start, process, call);
-	if (starts.update(&tid, &start))
-		count_loss(TRACER_LOSS_MAP_FULL);
+	fill_start(&call->start, process, call);
+	call->naming.index = 0;
+	hold_enter(ctx, process, call);
+	return 0;
+}
+
+int on_held_place(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct call *call = current_call();
+	struct process *process = current_process();
+
+	if (call && process)
+		hold_enter(ctx, process, call);
 	return 0;
 }
 
 /* ---- names ---- */
 
-/* Reads what a descriptor is called now. By itself, since its loop is dear to verify. */
+/* Looks where a descriptor's file is. By itself, as its loop is dear to verify. */
+int on_place(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct call *call = current_call();
+
+	if (!call)
+		return 0;
+	call->naming.place = place_of_fd(call->naming.fd);
+	go_to(ctx, call->naming.next_of_place);
+	return 0;
+}
+
+/* Reads what a descriptor is called now. By itself for the same reason. */
 int on_name(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct call *call = current_call();
@@ -491,7 +480,7 @@ int on_exit_fd(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	begin_long_exit(buffer, call);
 	begin_new_name(buffer, process, rule, call);
-	go_to(ctx, STAGE_NAME);
+	go_to(ctx, process->has_fleeting ? STAGE_PLACE : STAGE_NAME);
 	return 0;
 }
 

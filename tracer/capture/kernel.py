@@ -40,6 +40,9 @@ STAGES = (
     "name",
     "enter_named",
     "exit_named",
+    "place",
+    "enter_asked",
+    "held_place",
 )
 """Programs that tail calls lead to, in the order of `enum stage` in tracer.bpf.c."""
 
