@@ -60,7 +60,8 @@ static __always_inline void begin_naming(struct bpf_raw_tracepoint_args *ctx, co
 		return go_to(ctx, STAGE_ENTER_NAMES);
 	naming->at = NAME_AT;
 	naming->next = STAGE_ENTER_NAMED;
-	go_to(ctx, STAGE_NAME);
+	naming->next_of_place = STAGE_NAME;
+	go_to(ctx, naming->place ? STAGE_NAME : STAGE_PLACE);
 }
 
 /* Makes a record of the name; its size. A descriptor that is not open is called nothing, and so is one in doubt. */
@@ -369,6 +370,7 @@ static __always_inline void begin_enter(struct bpf_raw_tracepoint_args *ctx, con
 	call->time_ns = bpf_ktime_get_boot_ns();
 	call->nr = ctx->args[1];
 	call->exit_follows = 0;
+	call->tries = 0;
 	if ((cfg->flags & TRACER_FILTER_FAILED) && !(rule->flags & TRACER_RULE_STATE)) {
 		if (is_named && !(rule->flags & TRACER_RULE_NEVER_RETURNS)) {
 			list_descriptors(rule, call);

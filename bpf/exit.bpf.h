@@ -117,7 +117,6 @@ static __always_inline void send_exit_with_name(struct process *process, const s
 	u32 end = naming->end, size = end ? end : naming->at + sizeof(struct name_section);
 	struct told_name now = naming->now;
 
-	now.place = naming->place;
 	header->flags |= TRACER_HAS_NAME;
 	header->size = size;
 	/* what comes with the end of a refused call is not listened to */

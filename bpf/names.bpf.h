@@ -5,7 +5,8 @@
 
 #include "places.bpf.h"
 
-#define NAME_MAX_BYTES 256 /* NAME_MAX and its NUL */
+#define NAME_MAX_BYTES 4096 /* of a component and its NUL: 255 and one as a rule, but FUSE has longer ones */
+#define MOST_TRIES 3        /* for all names of a call: the kernel goes from program to program 33 times at most */
 #define TEXT_MASK 0xfff
 #define NAME_AT 32 /* where the name section of a name or exit record begins, when there is no aux before it */
 
@@ -15,15 +16,14 @@
 #define PID_FS_MAGIC 0x50494446
 #define NSFS_MAGIC 0x6e736673
 
-/* Copies the dentry's name behind what is there; 0 when it did not fit.
+/* Copies a dentry's name behind what is there; 0 when it did not fit.
  *
  * What the section holds so far is read back from the buffer each time: the verifier knows nothing of values in
  * maps, so that all rounds of a walk look the same to it.
  */
-static __always_inline int add_component(struct name_section *section, u8 *text, void *dentry)
+static __always_inline int add_component(struct name_section *section, u8 *text, const void *name)
 {
 	u32 used = section->len & TEXT_MASK;
-	void *name = read_pointer(dentry + OFF_DENTRY_NAME);
 	int length = bpf_probe_read_kernel_str(text + used, NAME_MAX_BYTES, name);
 
 	if (length <= 0 || used + length > TEXT_MASK)
@@ -32,35 +32,43 @@ static __always_inline int add_component(struct name_section *section, u8 *text,
 	return 1;
 }
 
-/* The way from a dentry up to the process's root, leaf first. */
-static __always_inline void walk(struct name_section *section, struct naming *naming, u8 *text, struct path_pointers at)
+/* The way from a dentry up to the process's root, leaf first. Not 0 if it was read to its end.
+ *
+ * What is not below the root that its mount shows, or in no folder at all, is called by that root alone, as the kernel
+ * has it (__prepend_path of fs/d_path.c).
+ */
+static __always_inline int walk(struct name_section *section, struct naming *naming, u8 *text)
 {
-	struct path_pointers root = {};
-	void *fs = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_FS));
+	struct path_pointers at = naming->path, root = current_root();
+	void *top = read_pointer(at.mnt + OFF_VFSMOUNT_ROOT);
 
-	bpf_probe_read_kernel(&root, sizeof(root), fs + OFF_FS_ROOT);
 	section->kind = TRACER_NAME_COMPONENTS;
-	section->status |= TRACER_NAME_INCOMPLETE;
 #pragma clang loop unroll(disable)
-	for (int step = 0; step < MAX_COMPONENTS; step++) {
-		if (at.dentry == root.dentry && at.mnt == root.mnt) {
-			section->status &= ~TRACER_NAME_INCOMPLETE;
-			return;
-		}
-		if (at.dentry == read_pointer(at.mnt + OFF_VFSMOUNT_ROOT)) {
-			if (!leave_mount(&at)) {
-				section->status &= ~TRACER_NAME_INCOMPLETE;
-				return;
-			}
+	for (int i = 0; i < MAX_COMPONENTS; i++) {
+		struct step step;
+
+		if (at.dentry == root.dentry && at.mnt == root.mnt)
+			return 1;
+		if (at.dentry == top) {
+			if (!leave_mount(&at))
+				return 1;
+			top = read_pointer(at.mnt + OFF_VFSMOUNT_ROOT);
 			naming->now.is_fleeting |= !!is_revalidated(at.dentry);
 			continue;
 		}
-		void *parent = read_pointer(at.dentry + OFF_DENTRY_PARENT);
-
-		if (parent == at.dentry || !add_component(section, text, at.dentry))
-			return;
-		at.dentry = parent;
+		read_step(&step, at.dentry);
+		if (step.parent == at.dentry) {
+			section->len = 0;
+			return 1;
+		}
+		if (!add_component(section, text, step.name))
+			return 0;
+		step.changes = read_u32(at.dentry + OFF_DENTRY_SEQ); /* once more, since the name may have changed */
+		naming->walked = add_step(naming->walked, at.dentry, step.changes);
+		naming->changes |= step.changes;
+		at.dentry = step.parent;
 	}
+	return 0;
 }
 
 static __always_inline u32 name_inode(struct name_section *section, void *inode)
@@ -72,10 +80,14 @@ static __always_inline u32 name_inode(struct name_section *section, void *inode)
 	return read_u64(superblock + OFF_SB_MAGIC);
 }
 
-/* A file without a directory is its own parent, and not the root of a mount. */
-static __always_inline int is_pseudo(const struct path_pointers *path)
+/* Whether the file is called by what it is, not by where it is: as d_path has it (fs/d_path.c). */
+static __always_inline int has_own_name(const struct path_pointers *path)
 {
-	return read_pointer(path->dentry + OFF_DENTRY_PARENT) == path->dentry &&
+	void *operations = read_pointer(path->dentry + OFF_DENTRY_OP);
+
+	if (!operations || !read_pointer(operations + OFF_DENTRY_OP_DNAME))
+		return 0;
+	return read_pointer(path->dentry + OFF_DENTRY_PARENT) != path->dentry ||
 	       read_pointer(path->mnt + OFF_VFSMOUNT_ROOT) != path->dentry;
 }
 
@@ -92,10 +104,11 @@ static __always_inline void name_namespace(struct name_section *section, u8 *tex
 		section->status |= TRACER_NAME_INCOMPLETE;
 }
 
-/* The names that are not the way up to the root; 0 if it is none of them. */
-static __always_inline int name_special(struct name_section *section, u8 *text, const struct path_pointers *path,
-					void *inode, u32 magic)
+/* The name of a file that has one of its own. */
+static __always_inline void name_special(struct name_section *section, u8 *text, const struct path_pointers *path,
+					 void *inode, u32 magic)
 {
+	section->status &= ~TRACER_NAME_DELETED;
 	if (magic == PIPEFS_MAGIC) {
 		section->kind = TRACER_NAME_PIPE;
 	} else if (magic == SOCKFS_MAGIC) {
@@ -106,18 +119,25 @@ static __always_inline int name_special(struct name_section *section, u8 *text, 
 		section->len = 7;
 	} else if (magic == NSFS_MAGIC) {
 		name_namespace(section, text, inode);
-	} else if (magic == ANON_INODE_FS_MAGIC || is_pseudo(path)) {
-		section->kind = magic == ANON_INODE_FS_MAGIC ? TRACER_NAME_ANON : TRACER_NAME_PSEUDO;
-		if (add_component(section, text, path->dentry))
-			section->len--;
 	} else {
-		return 0;
+		section->kind = magic == ANON_INODE_FS_MAGIC ? TRACER_NAME_ANON : TRACER_NAME_PSEUDO;
+		if (add_component(section, text, read_pointer(path->dentry + OFF_DENTRY_NAME)))
+			section->len--;
 	}
-	section->status &= ~TRACER_NAME_DELETED;
+}
+
+/* Whether the name is to be read once more. */
+static __always_inline int is_read_again(struct call *call)
+{
+	if (!call->naming.is_torn || call->tries >= MOST_TRIES)
+		return 0;
+	call->tries++;
+	call->naming.next_of_place = STAGE_NAME;
 	return 1;
 }
 
-/* Writes the name of a descriptor (or the working directory) into the record.
+/* Writes the name of a descriptor (or the working directory) into the record. Without an end if it is not open, can't be
+ * read whole, or was changed meanwhile: what was read then is the name of no moment.
  *
  * What is found out goes into maps, not into variables: so the verifier has one way into the walk to follow.
  */
@@ -125,22 +145,32 @@ static __always_inline void fill_name(struct record_buffer *buffer, struct namin
 {
 	struct name_section *section = (struct name_section *)(buffer->bytes + (naming->at & 127));
 	u8 *text = (u8 *)(section + 1);
-	struct path_pointers path = {};
+	struct path_pointers path = naming->path;
 
 	__builtin_memset(section, 0, sizeof(*section));
 	naming->end = 0;
+	naming->is_torn = 0;
 	naming->now.is_fleeting = 0;
-	path_of(naming->fd, &path, &section->status);
+	naming->now.place = naming->place;
 	if (!path.dentry)
 		return;
 	void *inode = read_pointer(path.dentry + OFF_DENTRY_INODE);
 	u32 magic = name_inode(section, inode);
 
+	section->status = naming->status;
 	if (is_deleted(&path))
 		section->status |= TRACER_NAME_DELETED;
-	if (!name_special(section, text, &path, inode, magic)) {
+	naming->walked = 0;
+	naming->changes = 0;
+	if (has_own_name(&path)) {
+		name_special(section, text, &path, inode, magic);
+	} else {
 		naming->now.is_fleeting = !!is_fleeting(&path, inode, magic);
-		walk(section, naming, text, path);
+		if (!walk(section, naming, text))
+			return;
+		naming->is_torn = naming->changes & 1 || (naming->walked | 1) != naming->place;
+		if (naming->is_torn)
+			return;
 	}
 	naming->end = naming->at + sizeof(*section) + (section->len & TEXT_MASK);
 }

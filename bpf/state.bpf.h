@@ -35,10 +35,10 @@ struct process {
 	u32 named[NAMED_FDS];
 };
 
-/* A descriptor's place in `told_names`. */
+/* A descriptor's place in `told_names`: by the table, since processes that share one overwrite each other's names. */
 struct told_key {
-	u32 tgid;
-	s32 fd;
+	u64 files;
+	s64 fd;
 };
 
 /* What was told of a descriptor, of which the tag alone would not say enough: one whose process watches identities,
@@ -80,17 +80,27 @@ struct batch_buffer {
 	u8 bytes[32768]; /* three names of 4,200 bytes and two full paths need less than 21,000 */
 };
 
+struct path_pointers {
+	void *mnt;
+	void *dentry;
+};
+
 /* A name that is being read into a record. */
 struct naming {
 	struct told_name now; /* what is to be kept once it has been sent */
 	s32 fd;
-	u32 at;    /* where in the record it goes */
-	u32 end;   /* where in the record it ends; 0: the descriptor is not open */
-	u32 doubt; /* enum doubt */
-	u32 next;  /* the stage that goes on with it */
-	u64 place; /* of its file, looked at before the name: what changes in between makes the next use look again */
-	u32 index; /* which of the call's descriptors it is */
-	u32 next_of_place; /* the stage that goes on with the place */
+	u32 index;                 /* which of the call's descriptors it is */
+	u32 doubt;                 /* enum doubt */
+	struct path_pointers path; /* of its file, found as its place is looked at; null if it is not open */
+	u64 place;                 /* before its name is read; 0: not looked at, or just changing */
+	u32 next_of_place;         /* the stage that goes on with these two */
+	u32 status;                /* of the name section: what is known of the descriptor besides */
+	u32 at;                    /* where in the record it goes */
+	u32 end;                   /* where in the record it ends; 0: it has no name that could be told */
+	u32 next;                  /* the stage that goes on with it */
+	u32 changes;               /* of all dentries on the way, or-ed */
+	u64 walked;                /* the place again, as the name is read: if it is another one, the name is torn */
+	u32 is_torn;
 };
 
 /* A name that is on its way to user space. */
@@ -119,6 +129,7 @@ struct call {
 	s64 ret;
 	u32 nr;
 	u32 exit_follows; /* the enter was held back until the call failed: its exit is sent right behind it */
+	u32 tries;        /* names that were read again, since what they lie in was being renamed */
 	u64 exit_time_ns;
 	struct start start;     /* if exit_follows */
 	s32 fds[4];             /* up to three descriptors whose names the record needs */

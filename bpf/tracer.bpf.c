@@ -14,6 +14,7 @@
  */
 #define TRACER_BPF
 #include "events.h"
+#include "kernel.bpf.h"
 #include "maps.bpf.h"
 
 /* ---- maps ---- */
@@ -145,7 +146,7 @@ static __always_inline u32 *process_version(u32 tgid)
 
 static __always_inline struct told_key told_key(s32 fd)
 {
-	return (struct told_key){.tgid = bpf_get_current_pid_tgid() >> 32, .fd = fd};
+	return (struct told_key){.files = read_u64((void *)(bpf_get_current_task() + OFF_TASK_FILES)), .fd = fd};
 }
 
 static __always_inline struct told_name *find_told(const struct process *process, s32 fd)
@@ -360,14 +361,14 @@ int on_held_place(struct bpf_raw_tracepoint_args *ctx)
 
 /* ---- names ---- */
 
-/* Looks where a descriptor's file is. By itself, as its loop is dear to verify. */
+/* Finds a descriptor's file, and where it is. By itself, as its loop is dear to verify. */
 int on_place(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct call *call = current_call();
 
 	if (!call)
 		return 0;
-	call->naming.place = place_of_fd(call->naming.fd);
+	find_place(&call->naming);
 	go_to(ctx, call->naming.next_of_place);
 	return 0;
 }
@@ -381,7 +382,7 @@ int on_name(struct bpf_raw_tracepoint_args *ctx)
 	if (!call || !buffer)
 		return 0;
 	fill_name(buffer, &call->naming);
-	go_to(ctx, call->naming.next);
+	go_to(ctx, is_read_again(call) ? STAGE_PLACE : call->naming.next);
 	return 0;
 }
 
@@ -447,6 +448,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	call->ret = ctx->args[1];
 	call->nr = number;
 	call->exit_follows = 0;
+	call->tries = 0;
 	if (!failed_only || (rule->flags & TRACER_RULE_STATE)) {
 		begin_exit(ctx, process, rule, call);
 	} else if (take_start(call)) {
@@ -480,7 +482,7 @@ int on_exit_fd(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	begin_long_exit(buffer, call);
 	begin_new_name(buffer, process, rule, call);
-	go_to(ctx, process->has_fleeting ? STAGE_PLACE : STAGE_NAME);
+	go_to(ctx, STAGE_PLACE);
 	return 0;
 }
 

@@ -232,11 +232,6 @@ class Reference:
     def on_name(self, record: wire.Name) -> None:
         process = self.process(record.tgid, record.time_ns)
         known = known_by_section(record.name, "proc" if record.from_proc else "kernel")
-        answered = (record.fd, record.time_ns)
-        if known is None and process.answered == answered:
-            return
-        if record.from_proc:
-            process.answered = answered
         entry = process.table.get(record.fd)
         bound_ns = process.table.bound_ns.get(record.fd, 0)
         since_ns = process.cwd_changed_ns if record.fd == wire.CWD_FD else bound_ns

@@ -58,8 +58,6 @@ class Process:
     cwd_changed_ns: int = 0
     cwd_change: int = 0
     brk: int | None = None
-    answered: tuple[int, int] | None = None
-    """Of /proc's last answer: what it was about, and the time of the record that it stands before."""
     last_used_ns: int = 0
 
 

@@ -246,16 +246,15 @@ def test_namespaces_are_called_as_readlink_does(cli: Cli, work: Path) -> None:
 
 
 def test_deeper_than_the_kernel_program_walks(programs: Path, run, start: Start, work: Path) -> None:
-    """By /proc, as long as the number is the same file's."""
+    """Unknown: /proc would tell what it is called later."""
     process = run(programs / "too_deep")
-    deep = process.stdout.readline().decode().strip()
-    assert deep.count("/") > 330
+    assert process.stdout.readline().count(b"/") > 330
     tracer = attached(start, "-p", str(process.pid))
     process.stdin.write(b"\n")
     process.stdin.flush()
     assert process.stdout.readline() == b"done\n"
     end(tracer)
-    assert names(work / "out.parquet", "pwrite64") == [deep]
+    assert names(work / "out.parquet", "pwrite64") == [None]
     go_on(process)
 
 

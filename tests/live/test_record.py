@@ -397,6 +397,12 @@ class TestDuration:
 
 
 class TestFile:
+    def test_is_written_from_a_removed_working_directory(self, tracer_cli: Path, work: Path) -> None:
+        recording = work / "a.parquet"
+        script = f"mkdir gone && cd gone && rmdir ../gone && exec {tracer_cli} record -q -o {recording} -- ls"
+        subprocess.run(["sh", "-c", script], cwd=work, check=True)
+        assert any(row["file"] == f"{work}/gone (deleted)" for row in rows_of(recording))
+
     def test_default_name(self, cli: Cli, work: Path) -> None:
         cli("record", "--", "true")
         cli("record", "--", "true")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SECONDS, Cli, Start, until, until_attached
-from disks import loop_disk
+from disks import loop_disk, mounted
 from oracle import Report, compare, read_rows
 from strace_files import DEFAULT, DESC, FILE
 from strace_log import read_log
@@ -23,10 +23,11 @@ Record = Callable[..., Path]
 
 SOURCES = Path(__file__).parent.parent / "programs"
 WITHOUT_STRACE = {
-    *("anonymous_files", "answered", "before_the_trace", "busy", "changed_meanwhile", "cold_path", "counted"),
-    *("contended", "even_counts", "forks_meanwhile", "growth", "hidden_thread", "in_root", "in_the_middle"),
-    *("lost_names", "old_entry", "overwritten_path", "own_root", "private_directories", "raced", "refused"),
-    *("renamed_threads", "replaced_meanwhile", "served", "subvolume", "told_of_renames", "too_deep"),
+    *("anonymous_files", "answered", "before_the_trace", "busy", "by_handle", "changed_meanwhile", "cold_path"),
+    *("contended", "counted", "even_counts", "forks_meanwhile", "growth", "hidden_thread", "in_root"),
+    *("in_the_middle", "lost_names", "odd_places", "old_entry", "overwritten_path", "own_root"),
+    *("private_directories", "raced", "refused", "renamed_threads", "replaced_meanwhile", "served", "subvolume"),
+    *("told_of_renames", "too_deep", "torn"),
 }
 """Programs for other tests."""
 PROGRAMS = sorted({source.stem for source in SOURCES.glob("*.c")} - WITHOUT_STRACE)
@@ -84,15 +85,40 @@ def test_identity_is_always_compared(program: str, programs: Path, record: Recor
     assert report.paths > 30
 
 
+def check_what_it_told(recording: Path, told: Path, *, failed_only: bool = False) -> None:
+    """Its last rows, but for opens that succeed, are of the calls that the program told of (tests/programs/tell.h)."""
+    lines = [line.split(" ", 1) for line in told.read_text().splitlines()]
+    normal = [(call, os.path.normpath(path).replace("//", "/")) for call, path in lines]
+    expected = [call for call in normal if not failed_only or call[0] == "openat"]
+    rows = [(row.syscall, row.file) for row in read_rows(recording) if row.syscall != "openat" or row.ret < 0]
+    assert len(expected) >= 10
+    assert rows[-len(expected) :] == expected
+
+
 @pytest.mark.parametrize("failed_only", [False, True])
-def test_what_a_server_renames(failed_only: bool, programs: Path, record: Record, work: Path) -> None:
-    asked_for = work.parent / "asked-for"
+@pytest.mark.parametrize("program", ["served", "odd_places"])
+def test_names_that_only_the_program_can_tell(
+    program: str, failed_only: bool, programs: Path, record: Record, work: Path
+) -> None:
     options = ("-Z", "-e", "openat") if failed_only else ("-e", "fstat,openat")
-    rows = read_rows(record([programs / "served"], *options, stdout=asked_for))
-    told = [line.split(" ", 1) for line in asked_for.read_text().splitlines()]
-    expected = [(call, os.path.normpath(path)) for call, path in told if not failed_only or call == "openat"]
-    assert len(expected) > 30
-    assert [(row.syscall, row.file) for row in rows][-len(expected) :] == expected
+    recording = record([programs / program], *options, stdout=work.parent / "told")
+    check_what_it_told(recording, work.parent / "told", failed_only=failed_only)
+
+
+def test_files_by_their_handles(programs: Path, record: Record, tmp_path: Path) -> None:
+    with loop_disk(tmp_path / "image", "mkfs.ext4", "-q") as place:
+        subprocess.run([programs / "by_handle", "save", tmp_path / "handle", place], check=True)
+    with mounted("-o", "loop", tmp_path / "image", place):
+        command = [programs / "by_handle", "use", tmp_path / "handle", place]
+        recording = record(command, "-e", "fstat", stdout=tmp_path / "told")
+    check_what_it_told(recording, tmp_path / "told")
+
+
+def test_a_name_is_read_whole_or_not_at_all(programs: Path, record: Record, work: Path) -> None:
+    rows = [row.file for row in read_rows(record([programs / "torn"], "-e", "lseek"))]
+    assert len(rows) > 500_000
+    assert set(rows) - {None} == {str(work / (letter * 30) / "file") for letter in "ab"}
+    assert rows.count(None) < len(rows) / 100
 
 
 @pytest.mark.parametrize("entry", [(), ("by-the-old-entry",)])

@@ -9,13 +9,14 @@
 #include "check.h"
 
 #define NODES 16
+#define NAME_BYTES 301 /* and its NUL; the kernel takes up to 1024 of FUSE, where others end at 255 */
 #define ANSWER_BYTES 512
 
 /* A file or folder. Its number is its place in the table; 1 is the root, and 0 is not used. */
 struct node {
 	int parent; /* 0: removed */
 	int is_folder;
-	char name[16];
+	char name[NAME_BYTES];
 };
 
 static inline void describe(const struct node *nodes, uint64_t number, struct fuse_attr *attr)

@@ -1,13 +1,13 @@
 /* A server renames folders and removes files by itself: the kernel learns of it when somebody looks a name up, and all
  * below is called something else from then on, what is mounted there as well.
- * What each call works on goes to the standard output. strace could not tell: it looks names up, and stops the server.
+ * strace could not watch: it looks names up, and stops the server. Names may have more than 255 bytes.
  */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include "check.h"
 #include "fuse.h"
+#include "tell.h"
 
 #define FAR 2000
 #define TURNS 4
@@ -17,39 +17,6 @@ enum { OUTER = 2, INNER = 3, DEEP = 4, ALONE = 5 };
 struct opened {
 	int alone, outer, inner, deep, far, mounted, inside;
 };
-
-/* What the kernel calls it now, and what the next call asks for below it. */
-static void tell(const char *call, const char *link, const char *below)
-{
-	char path[4096];
-	long length = MUST(readlink(link, path, sizeof(path)));
-
-	MUST(dprintf(1, "%s %.*s%s\n", call, (int)length, path, below));
-}
-
-static void tell_fd(const char *call, int fd, const char *below)
-{
-	char link[64];
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	tell(call, link, below);
-}
-
-static void use(int fd)
-{
-	struct stat status;
-
-	for (int i = 0; i < 2; i++) {
-		tell_fd("newfstat", fd, "");
-		MUST(syscall(SYS_fstat, fd, &status));
-	}
-}
-
-static void miss(int fd)
-{
-	tell_fd("openat", fd, "/missing");
-	FAILS(ENOENT, openat(fd, "missing", O_RDONLY));
-}
 
 /* Files, folders as they are and as the start of a path, and the working directory. */
 static void use_all(const struct opened *fds)
@@ -62,8 +29,7 @@ static void use_all(const struct opened *fds)
 	use(fds->inside);
 	miss(fds->inner);
 	miss(fds->mounted);
-	tell("openat", "/proc/self/cwd", "/missing");
-	FAILS(ENOENT, open("missing", O_RDONLY));
+	miss_in_cwd();
 }
 
 static void use_in_a_child(const struct opened *fds)
@@ -99,12 +65,12 @@ static void rename_by_a_failing_call(struct node *nodes, int fd, const char *nam
 	FAILS(ENOENT, openat(fd, path + 1, O_RDONLY));
 }
 
-static void open_all(struct opened *fds)
+static void open_all(struct opened *fds, const char *deep)
 {
 	fds->alone = MUST(open("top/alone", O_RDONLY));
 	fds->outer = MUST(open("top/one", O_RDONLY | O_DIRECTORY));
 	fds->inner = MUST(open("top/one/inner", O_RDONLY | O_DIRECTORY));
-	fds->deep = MUST(open("top/one/inner/deep", O_RDONLY));
+	fds->deep = MUST(openat(fds->inner, deep, O_RDONLY));
 	fds->far = MUST(dup2(fds->deep, FAR));
 	MUST(chdir("top/one/inner"));
 	MUST(mount("none", ".", "tmpfs", 0, NULL));
@@ -127,11 +93,12 @@ int main(void)
 {
 	struct rlimit most = {.rlim_cur = FAR + 1, .rlim_max = FAR + 1};
 	struct node *nodes = new_nodes();
-	char home[4096];
+	char home[4096], deep[NAME_BYTES] = {};
 	struct opened fds;
 	struct stat status;
 	int server;
 
+	begin_to_tell();
 	MUST(setrlimit(RLIMIT_NOFILE, &most));
 	MUST(getcwd(home, sizeof(home)) ? 0 : -1);
 	MUST(unshare(CLONE_NEWNS));
@@ -139,10 +106,10 @@ int main(void)
 	MUST(mkdir("top", 0700));
 	set_node(nodes, OUTER, 1, "one", 1);
 	set_node(nodes, INNER, OUTER, "inner", 1);
-	set_node(nodes, DEEP, INNER, "deep", 0);
+	set_node(nodes, DEEP, INNER, memset(deep, 'd', sizeof(deep) - 1), 0);
 	set_node(nodes, ALONE, 1, "alone", 0);
 	server = serve_on("top", nodes);
-	open_all(&fds);
+	open_all(&fds, deep);
 	use_all(&fds);
 	for (int turn = 0; turn < TURNS; turn++) {
 		rename_outer(nodes, turn & 1 ? "one" : "two");

@@ -7,7 +7,7 @@ import struct
 import pytest
 import wire
 from scene import CLONE_FILES, PID, WORKER, Scene
-from wire import Comm, Name, NameText, Paths, TaskExit
+from wire import Comm, NameText, Paths, TaskExit
 
 EBADF, EINTR, EIO, EMFILE = -9, -4, -5, -24
 O_CLOEXEC = 0x80000
@@ -448,20 +448,3 @@ def test_comm_is_the_one_of_the_enter(scene: Scene) -> None:
     assert scene.call("getpid", tid=WORKER)["comm"] == "w\\xf6rker"
     scene.feed(Comm(comm=b"", **scene.head(WORKER)))
     assert scene.call("getpid", tid=WORKER)["comm"] == ""
-
-
-@pytest.mark.parametrize("fd", [3, wire.CWD_FD])
-def test_what_proc_answered_for_a_name_that_could_not_be_spelled_stays(scene: Scene, fd: int) -> None:
-    def named() -> str | None:
-        if fd == wire.CWD_FD:
-            name: str | None = scene.call("unlink", 0, path=b"x")["file"]
-            return name
-        return scene.file(fd)
-
-    half = NameText(b"a\0", wire.NAME_COMPONENTS, wire.NAME_INCOMPLETE)
-    moment = scene.head()
-    scene.feed(Name(fd=fd, name=NameText(b"/deep"), from_proc=True, **moment))
-    scene.feed(Name(fd=fd, name=half, **moment))
-    assert named() in ("/deep", "/deep/x")
-    scene.feed(Name(fd=fd, name=half, **scene.head()))
-    assert named() in (None, "x")

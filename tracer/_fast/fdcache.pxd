@@ -63,8 +63,6 @@ cdef struct Process:
     uint64_t cwd_change
     int64_t brk
     bint brk_known
-    int32_t answered_fd  # of /proc's last answer: what it was about, and the time of the record it stands before
-    uint64_t answered_ns
     bint gone  # /proc knows it no more; what comes later under this number begins with a fork, and is another one
 
 

@@ -89,7 +89,6 @@ cdef class FdCache:
         if process == NULL:
             return NULL
         process.tgid = tgid
-        process.answered_fd = -1
         process.table = <Table *> calloc(1, sizeof(Table))
         if process.table == NULL or insert(&self.processes, tgid, process) < 0:
             free(process.table)

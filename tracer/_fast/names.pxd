@@ -14,7 +14,6 @@ from tracer._fast.records cimport Parts
 cdef class Names:
     cdef FdCache fd_cache
     cdef bint ask_names  # every name that the stream does not tell
-    cdef bint ask_unspelled  # only those that it says could not be spelled
     cdef Answers answers
     cdef uint64_t proc_asks
 
@@ -27,8 +26,7 @@ cdef class Names:
                          const Parts *parts) noexcept nogil
     cdef void find_directory(self, PathSlot *slot, const Call *call, int dirfd_arg, Process *process) noexcept nogil
     cdef const char *ask_thread_name(self, Process *process, uint32_t tid, uint64_t now_ns) noexcept nogil
-    cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns,
-                  const name_section *same) noexcept nogil
+    cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil
 
 
 cdef inline bint may_be_named_late(const Call *call, const syscall_rule *rule, const Parts *parts) noexcept nogil:

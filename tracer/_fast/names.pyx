@@ -9,14 +9,14 @@ from tracer._fast.events cimport (
     TRACER_AUX_CWD_TEXT, TRACER_AUX_OPEN_HOW, TRACER_AUX_UTIMES, TRACER_CWD_FD, TRACER_EFFECT_CLOSE,
     TRACER_EFFECT_CLOSE_RANGE, TRACER_EMPTY_ALWAYS, TRACER_EMPTY_AT_FLAG, TRACER_EMPTY_FSPICK,
     TRACER_EMPTY_MOVE_MOUNT, TRACER_EMPTY_NULL,
-    TRACER_FROM_PROC, TRACER_NAME_INCOMPLETE, TRACER_PATH_NULL, TRACER_PATH_UNREADABLE, TRACER_RULE_LABEL,
-    TRACER_RULE_OLD_IS_TEXT, name_body, name_section, syscall_rule,
+    TRACER_FROM_PROC, TRACER_PATH_NULL, TRACER_PATH_UNREADABLE, TRACER_RULE_LABEL,
+    TRACER_RULE_OLD_IS_TEXT, name_body, syscall_rule,
 )
 from tracer._fast.fdcache cimport (
     CLOEXEC_UNKNOWN, Entry, FdCache, Process, SOURCE_ARG, SOURCE_KERNEL, SOURCE_NONE, SOURCE_PROC,
 )
 from tracer._fast.paths cimport cut_path, join_path, spell_name
-from tracer._fast.procfs cimport ANSWERS_BYTES, ask_comm, ask_name, ask_same_name, is_gone
+from tracer._fast.procfs cimport ANSWERS_BYTES, ask_comm, ask_name, is_gone
 from tracer._fast.records cimport Parts, take_apart
 from tracer._fast.text cimport Text, TextPool, drop, replace, share
 
@@ -36,14 +36,13 @@ cdef enum:
 cdef class Names:
     """Finds the names of a call's files, by the tables of `fd_cache`, and by /proc with `ask_proc`.
 
-    With `kernel_names` the stream tells every name in time, or that it could not be spelled: only then /proc is asked,
-    and believed only if it answers of the same file. What is unknown besides was lost, and /proc is too late for it.
+    With `kernel_names` the stream tells every name in time, and /proc is not asked: what is unknown was lost, or could
+    not be spelled, and /proc would be too late for it.
     """
 
     def __cinit__(self, FdCache fd_cache not None, bint ask_proc, bint kernel_names):
         self.fd_cache = fd_cache
         self.ask_names = ask_proc and not kernel_names
-        self.ask_unspelled = ask_proc and kernel_names
         self.answers.data = <char *> malloc(ANSWERS_BYTES)
         if self.answers.data == NULL:
             raise MemoryError
@@ -52,21 +51,12 @@ cdef class Names:
         free(self.answers.data)
 
     cdef void bind(self, Process *process, const Parts *parts) noexcept nogil:
-        """Handle a name record: the descriptor (or the working directory) is called that from here on.
-
-        A record without a name takes away what was known, but for /proc's answer that was given for it.
+        """Handle a name record: the descriptor (or the working directory) is called that from here on. A record without
+        a name takes away what was known.
         """
         cdef int32_t fd = (<const name_body *> parts.body).fd
         cdef uint64_t now_ns = parts.header.time_ns
         cdef Text *name = spell_name(self.fd_cache.texts, parts.name, parts.name_text)
-        if name == NULL:
-            if self.ask_unspelled and parts.name.status & TRACER_NAME_INCOMPLETE:
-                self.ask(process, parts.header.tid, fd, now_ns, parts.name)
-            if process.answered_fd == fd and process.answered_ns == now_ns:
-                return
-        if parts.header.flags & TRACER_FROM_PROC:
-            process.answered_fd = fd
-            process.answered_ns = now_ns
         if name != NULL and now_ns < self.fd_cache.changed_ns(process, fd):
             drop(name)  # it was read before another thread gave the number to another file
         elif fd == TRACER_CWD_FD:
@@ -76,21 +66,14 @@ cdef class Names:
                                  SOURCE_PROC if parts.header.flags & TRACER_FROM_PROC else SOURCE_KERNEL,
                                  section_cloexec(parts.name, CLOEXEC_UNKNOWN), now_ns)
 
-    cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns,
-                  const name_section *same) noexcept nogil:
-        """Look a descriptor (or the working directory) up in /proc; what it answers is bound as a record's name is.
-
-        With `same`, only an answer about that very file is one.
-        """
+    cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil:
+        """Look a descriptor (or the working directory) up in /proc; what it answers is bound as a record's name is."""
         cdef const char *record
         cdef Parts parts
         if process.gone:
             return
         self.proc_asks += 1
-        if same == NULL:
-            record = ask_name(&self.answers, process.tgid, tid, fd, now_ns)
-        else:
-            record = ask_same_name(&self.answers, process.tgid, tid, fd, now_ns, same)
+        record = ask_name(&self.answers, process.tgid, tid, fd, now_ns)
         if record == NULL:
             process.gone = is_gone(process.tgid)
         elif take_apart(record, &parts):
@@ -141,7 +124,7 @@ cdef class Names:
             return
         entry = self.fd_cache.entry(process, fd)
         if entry == NULL and self.ask_names:
-            self.ask(process, call.tid, fd, call.exit_ns, NULL)
+            self.ask(process, call.tid, fd, call.exit_ns)
             entry = self.fd_cache.entry(process, fd)
         # bound at this very moment: asked for now, or, in a stream that is replayed, when it was recorded
         if entry != NULL and entry.source == SOURCE_PROC and entry.bound_ns == call.exit_ns:
@@ -171,13 +154,13 @@ cdef class Names:
         cdef Entry *entry
         if fd == TRACER_CWD_FD:
             if process.cwd == NULL and self.ask_names:
-                self.ask(process, call.tid, fd, call.enter_ns, NULL)
+                self.ask(process, call.tid, fd, call.enter_ns)
             slot.directory = share(process.cwd)
             slot.directory_source = SOURCE_ARG
             return
         entry = self.fd_cache.entry(process, fd)
         if entry == NULL and self.ask_names and fd >= 0:
-            self.ask(process, call.tid, fd, call.enter_ns, NULL)
+            self.ask(process, call.tid, fd, call.enter_ns)
             entry = self.fd_cache.entry(process, fd)
         if entry != NULL:
             slot.directory = share(entry.name)

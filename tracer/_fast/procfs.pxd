@@ -2,9 +2,6 @@
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
-from tracer._fast.events cimport name_section
-
-
 cdef enum:
     # a thread's comm and two directories at most, each below 4352 bytes
     ANSWERS_BYTES = 3 * 4352
@@ -17,7 +14,5 @@ cdef struct Answers:
 
 
 cdef const char *ask_name(Answers *answers, uint32_t tgid, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil
-cdef const char *ask_same_name(Answers *answers, uint32_t tgid, uint32_t tid, int32_t fd, uint64_t now_ns,
-                               const name_section *same) noexcept nogil
 cdef bint is_gone(uint32_t tgid) noexcept nogil
 cdef const char *ask_comm(Answers *answers, uint32_t tgid, uint32_t tid, uint64_t now_ns) noexcept nogil

@@ -5,8 +5,6 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memset
 from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open as c_open
-from posix.stat cimport fstat, struct_stat
-from posix.types cimport dev_t
 from posix.unistd cimport F_OK, access, close as c_close, read as c_read, readlink
 
 from tracer._fast.events cimport (
@@ -16,45 +14,11 @@ from tracer._fast.events cimport (
 from tracer._fast.paths cimport PATH_LIMIT
 
 
-cdef extern from "<fcntl.h>" nogil:
-    int O_PATH
-
-
-cdef extern from "<sys/sysmacros.h>" nogil:
-    unsigned int major(dev_t device)
-    unsigned int minor(dev_t device)
-
-
 cdef const char *ask_name(Answers *answers, uint32_t tgid, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil:
     """A name record of what a descriptor (or the working directory) is called; NULL without an answer."""
     cdef char link[64]
     write_link(link, tgid, fd)
     return answer(answers, link, tgid, tid, fd, now_ns)
-
-
-cdef const char *ask_same_name(Answers *answers, uint32_t tgid, uint32_t tid, int32_t fd, uint64_t now_ns,
-                               const name_section *same) noexcept nogil:
-    """As `ask_name`, but only if it is still the file that the section tells of, in the root directory that we have.
-
-    The file is held while it is asked about: name and identity are of one moment.
-    """
-    cdef char link[64]
-    cdef char root[2]
-    cdef struct_stat status
-    cdef const char *record = NULL
-    cdef int held
-    snprintf(link, sizeof(link), b"/proc/%u/root", tgid)
-    if readlink(link, root, sizeof(root)) != 1:
-        return NULL
-    write_link(link, tgid, fd)
-    held = c_open(link, O_PATH | O_CLOEXEC)
-    if held < 0:
-        return NULL
-    if fstat(held, &status) == 0 and status.st_ino == same.inode and kernel_device(status.st_dev) == same.device:
-        snprintf(link, sizeof(link), b"/proc/self/fd/%d", held)
-        record = answer(answers, link, tgid, tid, fd, now_ns)
-    c_close(held)
-    return record
 
 
 cdef void write_link(char *link, uint32_t tgid, int32_t fd) noexcept nogil:
@@ -85,11 +49,6 @@ cdef const char *answer(Answers *answers, const char *link, uint32_t tgid, uint3
     section.len = <uint16_t> size
     add_record(answers, fixed + <uint32_t> size)
     return record
-
-
-cdef uint32_t kernel_device(dev_t device) noexcept nogil:
-    """A device's number as the kernel packs it (include/linux/kdev_t.h)."""
-    return major(device) << 20 | minor(device)
 
 
 cdef const char *ask_comm(Answers *answers, uint32_t tgid, uint32_t tid, uint64_t now_ns) noexcept nogil:

@@ -348,7 +348,7 @@ def compile_program(bcc: ModuleType, constants: dict[str, int], ring_bytes: int)
     flags += [f"-DRING_PAGES={ring_bytes // os.sysconf('SC_PAGESIZE')}u", f"-I{folder}", "-Wno-unused-function"]
     flags.append("-g0")  # bcc asks for debugging information, which takes a quarter of the compiler's time
     try:
-        with COMPILER, kernel_headers(folder):
+        with COMPILER, kernel_headers(folder), a_working_directory():
             return bcc.BPF(src_file=str(folder / "tracer.bpf.c"), cflags=flags)
     except Exception as error:  # bcc raises Exception itself
         raise load_error(str(error)) from error
@@ -365,6 +365,24 @@ def kernel_headers(folder: Path) -> Iterator[None]:
         del os.environ["BCC_KERNEL_SOURCE"]
         if before is not None:
             os.environ["BCC_KERNEL_SOURCE"] = before
+
+
+@contextlib.contextmanager
+def a_working_directory() -> Iterator[None]:
+    """The root, for a moment, if ours has been removed: the compiler wants one."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        removed = os.open(".", os.O_PATH)
+    else:
+        yield
+        return
+    os.chdir("/")
+    try:
+        yield
+    finally:
+        os.fchdir(removed)
+        os.close(removed)
 
 
 @contextlib.contextmanager
