@@ -39,7 +39,7 @@ static __always_inline void fill_start(struct start *start, const struct process
 	start->nr = call->nr;
 	start->epoch = current_epoch();
 	start->is_compared = may_change_meanwhile(process);
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < 3; i++) {
 		int is_looked_at = start->is_compared && is_descriptor(call->fds[i]);
 
@@ -51,7 +51,7 @@ static __always_inline void fill_start(struct start *start, const struct process
 /* The next descriptor, from one of them on, whose place has to be known; 3 if there is none. */
 static __always_inline u32 next_fleeting(const struct process *process, const struct call *call, u32 from)
 {
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (u32 i = 0; i < 3; i++) {
 		s32 fd = call->fds[i];
 

@@ -5,7 +5,7 @@
 
 #include "kernel.bpf.h"
 
-#define MAX_COMPONENTS 320 /* longer ways are left to user space */
+#define MAX_COMPONENTS 320 /* what lies deeper has no name: each round is dear to verify */
 
 #define TMPFS_MAGIC 0x01021994 /* include/uapi/linux/magic.h */
 #define RAMFS_MAGIC 0x858458f6
@@ -116,8 +116,8 @@ static __always_inline struct path_pointers current_root(void)
 	return root;
 }
 
-/* What there is of a dentry on the way up: whose names and parents change is counted by the kernel (d_seq), oddly while
- * it is under way.
+/* What is read of a dentry on the way up. The kernel counts the changes of its name and parent (d_seq): the count is odd
+ * during one.
  */
 struct step {
 	void *parent;
@@ -151,8 +151,8 @@ static __always_inline u64 add_step(u64 place, const void *dentry, u32 changes)
 	return mixed(mixed(place, (u64)dentry), changes);
 }
 
-/* A number that changes when the file's name does: the way up to the process's root, as far as it is followed (a dentry
- * that is deleted counts it as well). 0 if that changes just now.
+/* A number that changes when the file's name does: the way up to the process's root, as far as it is followed. It does so
+ * when the file is deleted as well, which d_seq counts, too (__d_drop of fs/dcache.c). 0 if it changes just now.
  */
 static __always_inline u64 place_of(const struct path_pointers *path)
 {
