@@ -85,13 +85,13 @@ static __always_inline u32 end_name_record(struct record_buffer *buffer, const s
 }
 
 /* Whether nothing was told of a descriptor that is not open, and its end, if it had a name, was: then there is nothing
- * to take back.
+ * to take back. Of one that is watched that is not known: others with its table forget what was told of it, too.
  */
 static __always_inline int nothing_to_tell(const struct process *process, const struct record_buffer *name, s32 fd)
 {
 	const struct name_section *section = (const struct name_section *)(name->bytes + NAME_AT);
 
-	return section->kind == TRACER_NAME_NONE && process->watches_identity != WATCH_DIVIDED && !was_ring_full() &&
+	return section->kind == TRACER_NAME_NONE && !process->watches_identity && !was_ring_full() &&
 	       !tag_of(process, fd) && !(may_be_kept_apart(process, fd) && find_told(process, fd));
 }
 
