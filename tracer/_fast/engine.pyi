@@ -17,9 +17,9 @@ class Engine:
     """Pairs, resolves and writes columns in one pass without the GIL. For one thread at a time.
 
     `rules`, `names` and `families` are what `tracer.syscalls` gives. `ask_proc`: names that the stream does not tell
-    are looked up in /proc; with `kernel_names` only those that it says could not be spelled, and only if they are the
-    same file's. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was
-    handled, with /proc's answers in their places, is kept for `take_stream`. `wall_offset_ns` (wall clock minus boot
+    are looked up in /proc; with `kernel_names` none are, since the stream tells all that can be
+    known. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was handled,
+    with /proc's answers in their places, is kept for `take_stream`. `wall_offset_ns` (wall clock minus boot
     clock) goes with every batch.
 
     Raises ValueError if `rules`, `names`, `families` or `capacity_rows` has the wrong size.

@@ -35,8 +35,8 @@ cdef class Pairer:
 
     Records go in one by one through the C method `step`; from Python `feed` takes a whole block and tells how many
     calls it held. `rules` is the packed table of `tracer.syscalls.rules`. With `ask_proc`, names that the stream does
-    not tell are looked up in /proc: only right while the traced programs run. With `kernel_names` besides, only those
-    that the stream says could not be spelled, and they must be the same file's; a thread's never.
+    not tell are looked up in /proc: only right while the traced programs run. With `kernel_names` none
+    are, since the stream tells all that can be known.
 
     Raises ValueError if `rules` has the wrong size.
     """
