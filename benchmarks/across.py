@@ -40,9 +40,12 @@ EVERY_CALL = frozenset(rule.name for rule in syscalls.TABLE)
 
 
 def new_engine() -> Engine:
-    options: dict[str, Any] = {"failed_only": False, "ask_proc": False, "keep_stream": False}
-    if "clock" in inspect.signature(pipeline.new_engine).parameters:
+    options: dict[str, Any] = {"failed_only": False, "keep_stream": False}
+    known = inspect.signature(pipeline.new_engine).parameters
+    if "clock" in known:
         options["clock"] = pipeline.Clock(0, 0)
+    if "ask_proc" in known:
+        options["ask_proc"] = False
     return pipeline.new_engine(platform.machine(), EVERY_CALL, **options)
 
 

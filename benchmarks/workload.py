@@ -23,7 +23,7 @@ from tracer._fast import Columns, Engine
 from tracer.capture.generator import Block, pieces
 from tracer.live.fanout import Fanout
 from tracer.live.view import LiveView
-from tracer.pipeline import BATCH_ROWS, BLOCK_BYTES, Clock, new_engine
+from tracer.pipeline import BATCH_ROWS, BLOCK_BYTES
 from tracer.sinks.recorder import DURABLE_S, ParquetRecorder
 from tracer.syscalls import ByteClass, calls_moving
 
@@ -60,10 +60,6 @@ def timed(operation: Operation, loops: int) -> float:
 def every_call_engine(*, ask_proc: bool = False, capacity_rows: int = BATCH_ROWS) -> Engine:
     """An engine as a session makes it, with a row for every syscall."""
     machine = platform.machine()
-    if capacity_rows == BATCH_ROWS:
-        return new_engine(
-            machine, EVERY_CALL, clock=Clock(0, 0), failed_only=False, ask_proc=ask_proc, keep_stream=False
-        )
     rules, names = syscalls.rules(machine, EVERY_CALL), syscalls.names(machine)
     return Engine(rules, names, syscalls.FAMILIES, capacity_rows=capacity_rows, ask_proc=ask_proc)
 

@@ -110,9 +110,7 @@ def new_engine(
     *,
     clock: Clock,
     failed_only: bool,
-    ask_proc: bool,
     keep_stream: bool,
-    kernel_names: bool = False,
 ) -> Engine:
     """An engine for a machine's syscall numbers."""
     return Engine(
@@ -121,8 +119,6 @@ def new_engine(
         syscalls.FAMILIES,
         capacity_rows=BATCH_ROWS,
         wall_offset_ns=clock.wall_offset_ns,
-        ask_proc=ask_proc,
-        kernel_names=kernel_names,
         failed_only=failed_only,
         keep_stream=keep_stream,
     )
@@ -207,8 +203,6 @@ class LiveSession:
             wanted,
             clock=self.clock,
             failed_only=filters.failed_only,
-            ask_proc=True,
-            kernel_names=True,
             keep_stream=raw is not None,
         )
         self._source = KernelSource(syscalls.rules(machine, wanted), filters, ring_bytes)
@@ -345,7 +339,6 @@ class ReplaySession:
                 frozenset(syscalls.by_name(name).name for name in self.facts["selection"].split(",")),
                 clock=self.clock,
                 failed_only=bool(head["failed_only"]),
-                ask_proc=False,
                 keep_stream=False,
             )
         except (KeyError, TypeError, ValueError, RecursionError) as error:

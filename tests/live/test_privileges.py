@@ -107,8 +107,8 @@ class TestRecorder:
         assert rows_of(work / "a.parquet")
         assert [path.name for path in work.iterdir()] == ["a.parquet"]
 
-    def test_still_reads_what_it_asks_proc_for(self, start: Start, work: Path) -> None:
-        """The thread's name is asked for, of a process of another user that opened its file before."""
+    def test_still_names_what_another_user_has(self, start: Start, work: Path) -> None:
+        """The thread's name, and a file that was opened before the recording, of another user's process."""
         script = (
             "import sys; f = open('/etc/passwd'); print(flush=True); sys.stdin.readline(); f.read(); print(flush=True);"
             "sys.stdin.readline()"

@@ -24,7 +24,7 @@ def batches(refused_size: int) -> list[list[dict[str, Any]]]:
     """Two batches, the first one with that size refused."""
     refused = ctypes.c_size_t.in_dll(ctypes.CDLL(None), "refused_size")
     rules, names = syscalls.rules("x86_64", EVERYTHING), syscalls.names("x86_64")
-    engine = Engine(rules, names, syscalls.FAMILIES, capacity_rows=1 << 14, ask_proc=False)
+    engine = Engine(rules, names, syscalls.FAMILIES, capacity_rows=1 << 14)
     statistics = LiveStatistics([], [])
     found = []
     for block in blocks("MetadataHeavy", 8000, 1000, block_bytes=1 << 20):

@@ -20,9 +20,7 @@ STREAM = list(generator.blocks("DiverseAllTypes", 600, block_bytes=16_384))
 
 
 def fresh() -> Engine:
-    return new_engine(
-        platform.machine(), EVERYTHING, clock=Clock(5, 1_000), failed_only=False, ask_proc=False, keep_stream=False
-    )
+    return new_engine(platform.machine(), EVERYTHING, clock=Clock(5, 1_000), failed_only=False, keep_stream=False)
 
 
 def test_a_batch_is_whole_and_of_the_schema():
@@ -112,7 +110,6 @@ def test_time_before_1970_is_rounded_down():
         EVERYTHING,
         clock=Clock(3_000_000_000_000, 0),
         failed_only=False,
-        ask_proc=False,
         keep_stream=False,
     )
     engine.feed(STREAM[0])

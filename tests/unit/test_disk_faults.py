@@ -90,9 +90,7 @@ def failing(name: str) -> Callable[[pytest.MonkeyPatch, Fault], None]:
 
 def batches(count: int, pairs: int) -> Iterator[Columns]:
     """Of about so many rows."""
-    engine = new_engine(
-        platform.machine(), EVERYTHING, clock=Clock(0, 0), failed_only=False, ask_proc=False, keep_stream=False
-    )
+    engine = new_engine(platform.machine(), EVERYTHING, clock=Clock(0, 0), failed_only=False, keep_stream=False)
     for block in generator.blocks("DiverseAllTypes", count * pairs, block_bytes=110 * pairs):
         engine.feed(block)
         columns = engine.take()

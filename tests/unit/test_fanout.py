@@ -36,9 +36,7 @@ class Seen:
 
 
 def batches(count: int, pairs: int = 100) -> Iterator[Columns]:
-    engine = new_engine(
-        platform.machine(), EVERYTHING, clock=Clock(0, 0), failed_only=False, ask_proc=False, keep_stream=False
-    )
+    engine = new_engine(platform.machine(), EVERYTHING, clock=Clock(0, 0), failed_only=False, keep_stream=False)
     for block in generator.blocks("DiverseAllTypes", count * pairs, block_bytes=110 * pairs):
         engine.feed(block)
         columns = engine.take()

@@ -36,7 +36,6 @@ def batches(parts: Iterable[Any]) -> Iterator[Columns]:
         frozenset(NUMBERS),
         clock=Clock(0, WALL_OFFSET_NS),
         failed_only=False,
-        ask_proc=False,
         keep_stream=False,
     )
     for part in parts:

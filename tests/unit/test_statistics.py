@@ -38,7 +38,6 @@ def new_engine(capacity: int = 1 << 14, names: Sequence[str] = syscalls.names("x
         names,
         syscalls.FAMILIES,
         capacity_rows=capacity,
-        ask_proc=False,
     )
 
 

@@ -29,9 +29,7 @@ ORDERS = [order for length in range(1, 5) for order in itertools.permutations(LE
 
 
 def engine() -> Engine:
-    return new_engine(
-        MACHINE, frozenset(NUMBERS), clock=Clock(0, 0), failed_only=False, ask_proc=False, keep_stream=False
-    )
+    return new_engine(MACHINE, frozenset(NUMBERS), clock=Clock(0, 0), failed_only=False, keep_stream=False)
 
 
 def batches(parts: Iterable[Any]) -> Iterator[Columns]:

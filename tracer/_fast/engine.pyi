@@ -17,10 +17,9 @@ class Engine:
     """Pairs, resolves and writes columns in one pass without the GIL. For one thread at a time.
 
     `rules`, `names` and `families` are what `tracer.syscalls` gives. `ask_proc`: names that the stream does not tell
-    are looked up in /proc; with `kernel_names` none are, since the stream tells all that can be
-    known. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was handled,
-    with /proc's answers in their places, is kept for `take_stream`. `wall_offset_ns` (wall clock minus boot
-    clock) goes with every batch.
+    are looked up in /proc (a recorder's stream tells all that can be known). `failed_only`: only calls that returned an
+    error become rows. `keep_stream`: what was handled, with /proc's answers in their places, is kept for `take_stream`.
+    `wall_offset_ns` (wall clock minus boot clock) goes with every batch.
 
     Raises ValueError if `rules`, `names`, `families` or `capacity_rows` has the wrong size.
     """
@@ -39,7 +38,6 @@ class Engine:
         capacity_rows: int = 131072,
         wall_offset_ns: int = 0,
         ask_proc: bool = False,
-        kernel_names: bool = False,
         failed_only: bool = False,
         keep_stream: bool = False,
     ) -> Self: ...

@@ -18,9 +18,9 @@ cdef class Engine:
     """Pairs, resolves and writes columns in one pass without the GIL.
 
     `rules`, `names` and `families` are what `tracer.syscalls` gives. `ask_proc`: names that the stream does not tell
-    are looked up in /proc; with `kernel_names` none are, since the stream tells all that can be
-    known. `failed_only`: only calls that returned an error become rows. `keep_stream`: what was handled,
-    with /proc's answers in their places, is kept for `take_stream`. `wall_offset_ns` goes with every batch.
+    are looked up in /proc (a recorder's stream tells all that can be known). `failed_only`: only calls that returned an
+    error become rows. `keep_stream`: what was handled, with /proc's answers in their places, is kept for `take_stream`.
+    `wall_offset_ns` goes with every batch.
     """
 
     cdef readonly Pairer pairer
@@ -32,9 +32,9 @@ cdef class Engine:
     cdef size_t stream_capacity
 
     def __cinit__(self, const unsigned char[::1] rules not None, list names not None, tuple families not None, *,
-                  int capacity_rows=1 << 17, int64_t wall_offset_ns=0, bint ask_proc=False, bint kernel_names=False,
+                  int capacity_rows=1 << 17, int64_t wall_offset_ns=0, bint ask_proc=False,
                   bint failed_only=False, bint keep_stream=False):
-        self.pairer = Pairer(rules, FdCache(), failed_only=failed_only, ask_proc=ask_proc, kernel_names=kernel_names)
+        self.pairer = Pairer(rules, FdCache(), failed_only=failed_only, ask_proc=ask_proc)
         self.builder = ColumnBuilder(names, families, capacity_rows=capacity_rows, wall_offset_ns=wall_offset_ns)
         self.keep_stream = keep_stream
 

@@ -13,7 +13,7 @@ from tracer._fast.records cimport Parts
 
 cdef class Names:
     cdef FdCache fd_cache
-    cdef bint ask_names  # every name that the stream does not tell
+    cdef bint ask_proc  # every name that the stream does not tell
     cdef Answers answers
     cdef uint64_t proc_asks
 

@@ -34,15 +34,11 @@ cdef enum:
 
 @cython.final
 cdef class Names:
-    """Finds the names of a call's files, by the tables of `fd_cache`, and by /proc with `ask_proc`.
+    """Finds the names of a call's files, by the tables of `fd_cache`, and by /proc with `ask_proc`."""
 
-    With `kernel_names` the stream tells every name in time, and /proc is not asked: what is unknown was lost, or could
-    not be spelled, and /proc would be too late for it.
-    """
-
-    def __cinit__(self, FdCache fd_cache not None, bint ask_proc, bint kernel_names):
+    def __cinit__(self, FdCache fd_cache not None, bint ask_proc):
         self.fd_cache = fd_cache
-        self.ask_names = ask_proc and not kernel_names
+        self.ask_proc = ask_proc
         self.answers.data = <char *> malloc(ANSWERS_BYTES)
         if self.answers.data == NULL:
             raise MemoryError
@@ -123,7 +119,7 @@ cdef class Names:
         if fd < 0:
             return
         entry = self.fd_cache.entry(process, fd)
-        if entry == NULL and self.ask_names:
+        if entry == NULL and self.ask_proc:
             self.ask(process, call.tid, fd, call.exit_ns)
             entry = self.fd_cache.entry(process, fd)
         # bound at this very moment: asked for now, or, in a stream that is replayed, when it was recorded
@@ -153,13 +149,13 @@ cdef class Names:
         cdef int32_t fd = <int32_t> argument(call, dirfd_arg) if dirfd_arg >= 0 else TRACER_CWD_FD
         cdef Entry *entry
         if fd == TRACER_CWD_FD:
-            if process.cwd == NULL and self.ask_names:
+            if process.cwd == NULL and self.ask_proc:
                 self.ask(process, call.tid, fd, call.enter_ns)
             slot.directory = share(process.cwd)
             slot.directory_source = SOURCE_ARG
             return
         entry = self.fd_cache.entry(process, fd)
-        if entry == NULL and self.ask_names and fd >= 0:
+        if entry == NULL and self.ask_proc and fd >= 0:
             self.ask(process, call.tid, fd, call.enter_ns)
             entry = self.fd_cache.entry(process, fd)
         if entry != NULL:

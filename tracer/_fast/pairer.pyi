@@ -15,8 +15,7 @@ class Pairer:
     """Pairs enters with exits, thread by thread, and keeps the names that calls refer to.
 
     `rules` is the packed table of `tracer.syscalls.rules`. With `ask_proc`, names that the stream does not tell are
-    looked up in /proc: only right while the traced programs run. With `kernel_names` none are,
-    since the stream tells all that can be known. At most 65536 threads are known; beyond that the
+    looked up in /proc: only right while the traced programs run. At most 65536 threads are known; beyond that the
     quarter that has not been heard of for the longest time is dropped.
 
     Raises ValueError if `rules` has the wrong size.
@@ -45,7 +44,6 @@ class Pairer:
         *,
         failed_only: bool = False,
         ask_proc: bool = False,
-        kernel_names: bool = False,
     ) -> Self: ...
     def feed(self, block: _Bytes) -> int:
         """Handle a block of records and drop the calls; their number.

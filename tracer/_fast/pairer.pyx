@@ -35,20 +35,19 @@ cdef class Pairer:
 
     Records go in one by one through the C method `step`; from Python `feed` takes a whole block and tells how many
     calls it held. `rules` is the packed table of `tracer.syscalls.rules`. With `ask_proc`, names that the stream does
-    not tell are looked up in /proc: only right while the traced programs run. With `kernel_names` none
-    are, since the stream tells all that can be known.
+    not tell are looked up in /proc: only right while the traced programs run.
 
     Raises ValueError if `rules` has the wrong size.
     """
 
     def __cinit__(self, const unsigned char[::1] rules not None, FdCache fd_cache not None, *, bint failed_only=False,
-                  bint ask_proc=False, bint kernel_names=False):
+                  bint ask_proc=False):
         if <size_t> rules.shape[0] != sizeof(self.rules):
             raise ValueError(f"rules: {sizeof(self.rules)} bytes are meant, not {rules.shape[0]}")
         memcpy(self.rules, &rules[0], sizeof(self.rules))
         self.fd_cache = fd_cache
         self.failed_only = failed_only
-        self.names = Names(fd_cache, ask_proc, kernel_names)
+        self.names = Names(fd_cache, ask_proc)
         if init_map(&self.threads, 256) < 0:
             raise MemoryError
 
@@ -136,7 +135,7 @@ cdef class Pairer:
         if thread.pending:
             self.enter_without_exit += 1
             self.give_up_call(thread)
-        if thread.comm == NULL and self.names.ask_names:
+        if thread.comm == NULL and self.names.ask_proc:
             self.learn_comm(header, process)  # before the call begins: its name at enter, as in a replay of the stream
         thread.pending = thread.entered = True
         begin_call(&thread.call, parts)
