@@ -57,7 +57,7 @@ def go_on(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize("option", ["-p", "-a"])
-@pytest.mark.parametrize("kind", ["ring", "process", "thread"])
+@pytest.mark.parametrize("kind", ["ring", "process", "process-high", "thread"])
 def test_what_was_there_before_the_trace(option: str, kind: str, programs: Path, run, start: Start, work: Path) -> None:
     """A number becomes another file's, and then nobody's, in a table that the trace has not seen being shared."""
     process = run(programs / "before_the_trace", kind)
