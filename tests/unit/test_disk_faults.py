@@ -148,8 +148,9 @@ HELD = [
 
 
 @pytest.mark.parametrize(("patch", "code", "at_least"), FAULTS)
-def test_each_fails_until_all_pass(patch, code, at_least, tmp_path, monkeypatch):
+def test_each_fails_until_all_pass(patch, code, at_least, tmp_path, monkeypatch, capfd):
     check_each(patch, code, at_least, ALWAYS_S, batches_of_all_sizes, tmp_path, monkeypatch)
+    assert capfd.readouterr().err == ""  # where Arrow says what fails as it is thrown away
 
 
 @pytest.mark.parametrize(("patch", "code", "at_least"), HELD)

@@ -29,6 +29,8 @@ from tracer.sinks.window import Window
 SEGMENT_START = FOOTER_PREFIX + "segment_start"
 """Footer key of a segment: the byte at which it begins, where the one before ends. A finished recording has none."""
 
+SINK_BYTES = 1 << 16
+"""What is gathered before it goes to Python; longer pieces go at once."""
 
 MOST_GROUPS = 64
 """Row groups of a segment that nobody ends: what Arrow keeps of each takes 25 KB."""
@@ -46,7 +48,7 @@ class SegmentedWriter:
         self._start = 0
         self._groups = 0
         self._ended = _Ended(stream)
-        self._writer: pq.ParquetWriter | None = pq.ParquetWriter(stream, schema.SCHEMA, **WRITER_OPTIONS)
+        self._arrow: _Arrow | None = _Arrow(stream, 0)
 
     @property
     def is_dirty(self) -> bool:
@@ -57,12 +59,16 @@ class SegmentedWriter:
         """Write a batch as a row group."""
         if self._groups == MOST_GROUPS and not self._durable:
             self.checkpoint({})
-        self._open().write_batch(batch, row_group_size=batch.num_rows)
+        arrow = self._open()
+        arrow.writer.write_batch(batch, row_group_size=batch.num_rows)
+        arrow.sink.flush()
         self._groups += 1
 
     def write_table(self, table: pa.Table) -> None:
         """Write a table as a row group."""
-        self._open().write_table(table, row_group_size=table.num_rows)
+        arrow = self._open()
+        arrow.writer.write_table(table, row_group_size=table.num_rows)
+        arrow.sink.flush()
         self._groups += 1
 
     def checkpoint(self, footer: Mapping[str, str]) -> None:
@@ -87,22 +93,21 @@ class SegmentedWriter:
 
     def abandon(self) -> None:
         """Write nothing more."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            with suppress(OSError, ValueError, pa.ArrowException):
-                writer.close()
-            writer.is_open = False  # or its destructor would try once more, and print how that went
+        arrow, self._arrow = self._arrow, None
+        if arrow is not None:
+            arrow.abandon()
 
-    def _open(self) -> pq.ParquetWriter:
-        if self._writer is None:
-            self._writer = _writer_behind(self._stream, self._start)
-        return self._writer
+    def _open(self) -> _Arrow:
+        if self._arrow is None:
+            self._arrow = _Arrow(self._stream, self._start)
+        return self._arrow
 
     def _end(self, keys: dict[str, str]) -> None:
-        writer = self._open()
-        writer.add_key_value_metadata(keys)
-        writer.close()
-        self._writer = None
+        arrow = self._open()
+        arrow.writer.add_key_value_metadata(keys)
+        arrow.writer.close()
+        arrow.sink.flush()
+        self._arrow = None
         self._groups = 0
         self._stream.flush()
         self._start = self._stream.tell()
@@ -114,8 +119,8 @@ class SegmentedWriter:
         self._stream.flush()
 
 
-class _Behind:
-    """A stream that passes on what comes behind the bytes that are in the file already."""
+class _Gate:
+    """A stream that passes on what it is given, or lets nothing through."""
 
     closed = False
 
@@ -130,24 +135,41 @@ class _Behind:
     def flush(self) -> None:
         """Nothing is held here."""
 
+    def close(self) -> None:
+        """The stream is another's to close."""
 
-def _writer_behind(stream: BufferedWriter, start: int) -> pq.ParquetWriter:
-    """A writer whose offsets count from the start of the file, of which there are `start` bytes.
+
+class _Arrow:
+    """Arrow's writer whose offsets count from the start of the file, of which there are `start` bytes.
 
     Arrow takes offsets from what went through its sink, and begins at 0 only. So it is shown the file's own bytes as
-    if it wrote them; they are neither copied nor looked at.
+    if it wrote them; they are neither copied nor looked at. The sink gathers what goes to Python: 80 pieces of a row
+    group, which took a tenth of the time of a small one.
     """
-    behind = _Behind(stream)
-    sink = pa.PythonFile(behind, mode="w")
-    writer = pq.ParquetWriter(sink, schema.SCHEMA, **WRITER_OPTIONS)
-    with mmap.mmap(stream.fileno(), start, prot=mmap.PROT_READ) as there:
-        buffer = pa.py_buffer(there)
-        sink.write(buffer.slice(sink.tell()))
-        del buffer
-    if sink.tell() != start:
-        raise OSError(f"Arrow's writer stands at {sink.tell()}, the file at {start}")
-    behind.passes = True
-    return writer
+
+    def __init__(self, stream: BufferedWriter, start: int) -> None:
+        self._gate = _Gate(stream)
+        self.sink = pa.BufferedOutputStream(pa.PythonFile(self._gate, mode="w"), SINK_BYTES)
+        self.writer = pq.ParquetWriter(self.sink, schema.SCHEMA, **WRITER_OPTIONS)
+        if start:
+            self._skip(stream, start)
+        self._gate.passes = True
+
+    def abandon(self) -> None:
+        """Write nothing more, not even what the sink has gathered."""
+        self._gate.passes = False
+        with suppress(OSError, ValueError, pa.ArrowException):
+            self.writer.close()
+        self.writer.is_open = False  # or its destructor would try once more, and print how that went
+
+    def _skip(self, stream: BufferedWriter, start: int) -> None:
+        with mmap.mmap(stream.fileno(), start, prot=mmap.PROT_READ) as there:
+            buffer = pa.py_buffer(there)
+            self.sink.write(buffer.slice(self.sink.tell()))
+            self.sink.flush()
+            del buffer
+        if self.sink.tell() != start:
+            raise OSError(f"Arrow's writer stands at {self.sink.tell()}, the file at {start}")
 
 
 class _Ended:
