@@ -1,6 +1,7 @@
 """The way to the view and to recordings, which start and stop while batches go by."""
 
 import _thread
+import os
 import platform
 import threading
 import time
@@ -14,7 +15,7 @@ from tracer import syscalls
 from tracer._fast import Columns
 from tracer.capture import generator
 from tracer.errors import OutputError, ViewError
-from tracer.live.fanout import Fanout
+from tracer.live.fanout import VIEW_NICENESS, Fanout
 from tracer.losses import Ledger
 from tracer.pipeline import Clock, Watch, new_engine
 from tracer.repair.recover import recover
@@ -77,6 +78,21 @@ def test_leaving_waits_for_the_view():
         assert view.rows == 0
         gate.set()
     assert view.rows == sum(columns.rows for columns in handed)
+
+
+def test_the_view_yields_to_who_records():
+    class Nice(Seen):
+        def consume(self, columns: Columns) -> None:
+            super().consume(columns)
+            self.niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    view = Nice()
+    with Fanout(view) as fanout:
+        for columns in batches(1):
+            fanout.consume(columns)
+    assert view.niceness == min(19, before + VIEW_NICENESS)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
 class Broken:
