@@ -5,10 +5,12 @@
 
 #include "arguments.bpf.h"
 #include "begun.bpf.h"
+#include "changes.bpf.h"
 #include "held.bpf.h"
 #include "identity.bpf.h"
 #include "names.bpf.h"
 #include "records.bpf.h"
+#include "renames.bpf.h"
 #include "tags.bpf.h"
 #include "threads.bpf.h"
 
@@ -56,7 +58,7 @@ static __always_inline void begin_naming(struct bpf_raw_tracepoint_args *ctx, co
 
 	note_now(process, naming);
 	naming->doubt = doubt_of(call, naming);
-	if (naming->doubt < DOUBT_PATH && told_before(process, naming->fd, &naming->now))
+	if (naming->doubt < DOUBT_PATH && !is_told_by_others(call) && told_before(process, naming->fd, &naming->now))
 		return go_to(ctx, STAGE_ENTER_NAMES);
 	naming->at = NAME_AT;
 	naming->next = STAGE_ENTER_NAMED;
@@ -85,14 +87,15 @@ static __always_inline u32 end_name_record(struct record_buffer *buffer, const s
 }
 
 /* Whether nothing was told of a descriptor that is not open, and its end, if it had a name, was: then there is nothing
- * to take back. Of one that is watched that is not known: others with its table forget what was told of it, too.
+ * to take back. Of one that is watched that is not known: others with its table forget what was told of it, too. Nor of
+ * what can't be spelled: user space may have put together what it is called (chdir).
  */
-static __always_inline int nothing_to_tell(const struct process *process, const struct record_buffer *name, s32 fd)
+static __always_inline int nothing_to_tell(const struct process *process, const struct naming *naming)
 {
-	const struct name_section *section = (const struct name_section *)(name->bytes + NAME_AT);
+	s32 fd = naming->fd;
 
-	return section->kind == TRACER_NAME_NONE && !process->watches_identity && !was_ring_full() &&
-	       !tag_of(process, fd) && !(may_be_kept_apart(process, fd) && find_told(process, fd));
+	return !naming->path.dentry && !process->watches_identity && !was_ring_full() && !tag_of(process, fd) &&
+	       !(may_be_kept_apart(process, fd) && find_told(process, fd));
 }
 
 /* Puts the name into the batch. */
@@ -180,6 +183,15 @@ static __always_inline void begin_long_enter(struct bpf_raw_tracepoint_args *ctx
 	call->told_count = 0;
 	call->batch_bytes = 0;
 	go_to(ctx, STAGE_ENTER_LONG);
+}
+
+/* The enter that was held back until the call had failed. */
+static __always_inline void begin_late(struct bpf_raw_tracepoint_args *ctx, const struct syscall_rule *rule,
+				       struct call *call)
+{
+	call->time_ns = call->start.time_ns;
+	call->exit_follows = 1;
+	begin_long_enter(ctx, rule, call);
 }
 
 static __always_inline u32 add_aux(struct record_buffer *buffer, const struct syscall_rule *rule,
@@ -314,9 +326,12 @@ static __always_inline int enter_named(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!call || !name || !batch || !process)
 		return 0;
+	note_named(process, &call->naming);
+	if (call->exit_follows && is_changed_meanwhile(call))
+		call->naming.doubt = DOUBT_FILE;
 	u32 size = end_name_record(name, &call->naming, call->time_ns);
 
-	if (call->naming.doubt || !nothing_to_tell(process, name, call->naming.fd))
+	if (call->naming.doubt || !nothing_to_tell(process, &call->naming))
 		add_name(batch, call, name, size);
 	go_to(ctx, STAGE_ENTER_NAMES);
 	return 0;
@@ -329,8 +344,11 @@ static __always_inline void send_enter(struct bpf_raw_tracepoint_args *ctx, cons
 {
 	s32 fd = is_no_fd(rule, call) ? -1 : fd_argument(rule, call->args);
 
-	if (!is_short(rule) || may_need_name(process, fd))
+	if (!is_short(rule) || may_need_name(process, fd)) {
+		if (process->has_sharers)
+			begin_use(call);
 		return begin_long_enter(ctx, rule, call);
+	}
 	if (is_plain(rule) && !(cfg->flags & TRACER_FILTER_FAILED)) {
 		note_begun(seen->id, call->nr);
 		if (!(cfg->flags & THREAD_FILTERS))
@@ -371,6 +389,9 @@ static __always_inline void begin_enter(struct bpf_raw_tracepoint_args *ctx, con
 	call->nr = ctx->args[1];
 	call->exit_follows = 0;
 	call->tries = 0;
+	if (rule->effect == TRACER_EFFECT_IOCTL && ioctl_closes(call->args[1]))
+		watch(process, WATCH_COMPARED);
+	begin_change(process, rule, call);
 	if ((cfg->flags & TRACER_FILTER_FAILED) && !(rule->flags & TRACER_RULE_STATE)) {
 		if (is_named && !(rule->flags & TRACER_RULE_NEVER_RETURNS)) {
 			list_descriptors(rule, call);

@@ -63,6 +63,10 @@ enum tracer_record {
 #define TRACER_COPY_UNSURE 0x80
 /* event_header.flags of TRACER_EXIT: seccomp watches the thread. Of a call that it refuses the kernel shows the end alone. */
 #define TRACER_MAY_BE_REFUSED 0x80
+/* The same: while the call ran, another process may have given one of its descriptors, or its working directory, to
+ * another file. What they were called is not known.
+ */
+#define TRACER_MEANT_UNSURE 0x40
 
 struct event_header {
 	tr_u64 time_ns; /* CLOCK_BOOTTIME */

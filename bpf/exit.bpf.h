@@ -5,6 +5,7 @@
 
 #include "arguments.bpf.h"
 #include "begun.bpf.h"
+#include "changes.bpf.h"
 #include "identity.bpf.h"
 #include "names.bpf.h"
 #include "records.bpf.h"
@@ -79,7 +80,7 @@ static __always_inline void begin_long_exit(struct record_buffer *buffer, const 
 
 	fill_header(header, TRACER_EXIT, call->exit_time_ns);
 	header->syscall = call->nr;
-	header->flags = exit_flags();
+	header->flags = exit_flags() | call->is_unsure;
 	body->ret = call->ret;
 }
 
@@ -109,14 +110,33 @@ static __always_inline void begin_new_name(struct record_buffer *buffer, struct 
 	note_now(process, naming);
 }
 
+/* Whether the new descriptor may have been given to another file by now. What dup2 returns is what it changes: there its
+ * row has the name of what was copied, and each use of the number is compared.
+ */
+static __always_inline int is_made_unsure(const struct process *process, const struct call *call)
+{
+	struct syscall_rule *rule = find_rule(call->nr);
+
+	return process->has_sharers && rule && changed_fd(rule, call) == NO_FD &&
+	       is_changed(call->naming.fd, &call->start, 0);
+}
+
 /* The exit with the name of the new descriptor, or that it is not open any more. */
-static __always_inline void send_exit_with_name(struct process *process, const struct naming *naming,
+static __always_inline void send_exit_with_name(struct process *process, struct call *call,
 						struct record_buffer *buffer)
 {
+	struct naming *naming = &call->naming;
 	struct event_header *header = (struct event_header *)buffer->bytes;
-	u32 end = naming->end, size = end ? end : naming->at + sizeof(struct name_section);
+	struct name_section *section = (struct name_section *)(buffer->bytes + (naming->at & 127));
+	u32 end = is_made_unsure(process, call) ? 0 : naming->end, size = end;
+
+	note_named(process, naming);
 	struct told_name now = naming->now;
 
+	if (!end) {
+		__builtin_memset(section, 0, sizeof(*section)); /* there may be a part of a name */
+		size = naming->at + sizeof(*section);
+	}
 	header->flags |= TRACER_HAS_NAME;
 	header->size = size;
 	/* what comes with the end of a refused call is not listened to */
@@ -183,12 +203,22 @@ static __always_inline void begin_exit(struct bpf_raw_tracepoint_args *ctx, stru
 	int reread = rule->path_arg >= 0 && take_retry(id);
 
 	forget_names(process, rule, call);
+	end_change(process, rule, call);
 	if (returns_fd(rule, call))
 		go_to(ctx, STAGE_EXIT_FD);
 	else if (reread || (rule->aux_kind == TRACER_AUX_CWD_TEXT && call->ret > 0))
 		go_to(ctx, STAGE_EXIT_PATHS);
 	else if (!is_lost_with_enter(id))
-		send_short_exit(id, call->nr, exit_flags(), call->ret, call->exit_time_ns);
+		send_short_exit(id, call->nr, exit_flags() | call->is_unsure, call->ret, call->exit_time_ns);
+}
+
+/* The exit of a call whose enter was sent. */
+static __always_inline void end_call(struct bpf_raw_tracepoint_args *ctx, struct process *process,
+				     const struct syscall_rule *rule, struct call *call)
+{
+	if (process->has_sharers && is_use_unsure(rule, call))
+		call->is_unsure = TRACER_MEANT_UNSURE;
+	begin_exit(ctx, process, rule, call);
 }
 
 #endif

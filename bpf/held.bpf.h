@@ -9,6 +9,7 @@
 #define TRACER_HELD_BPF_H
 
 #include "arguments.bpf.h"
+#include "changes.bpf.h"
 #include "identity.bpf.h"
 
 /* What may be wrong with a name that is looked up at the exit. */
@@ -19,25 +20,13 @@ enum doubt {
 	DOUBT_FILE = 3,  /* it is another file, or another name of it */
 };
 
-static __always_inline int is_descriptor(s32 fd)
-{
-	return fd >= 0 || fd == TRACER_CWD_FD;
-}
-
-/* All descriptors whose names the record may need; which of them its paths do need is not known yet. */
-static __always_inline void list_descriptors(const struct syscall_rule *rule, struct call *call)
-{
-	call->fds[0] = worked_on(rule, call);
-	call->fds[1] = rule->path_arg >= 0 ? directory(call, rule->dirfd_arg) : -1;
-	call->fds[2] = rule->path2_arg >= 0 ? directory(call, rule->dirfd2_arg) : -1;
-}
-
 /* What the first descriptors were; where their files are comes later. */
 static __always_inline void fill_start(struct start *start, const struct process *process, const struct call *call)
 {
 	start->time_ns = call->time_ns;
 	start->nr = call->nr;
 	start->epoch = current_epoch();
+	start->directory_changes = directory_changes();
 	start->is_compared = may_change_meanwhile(process);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < 3; i++) {
@@ -77,10 +66,32 @@ static __always_inline int add_place(const struct process *process, struct call 
 	return 1;
 }
 
+/* Looks at the places of the call's descriptors, one each time that it runs, then keeps its enter. */
+static __always_inline void hold_enter(struct bpf_raw_tracepoint_args *ctx, const struct process *process,
+				       struct call *call)
+{
+	if (add_place(process, call))
+		go_to(ctx, STAGE_PLACE);
+	else
+		keep_start(&call->start);
+}
+
 /* Whether where the descriptor's file is has to be looked at before its name is. */
 static __always_inline int needs_place(const struct process *process, const struct call *call, u32 index)
 {
 	return process->has_fleeting || (call->exit_follows && call->start.places[index & 3]);
+}
+
+/* Whether others may have given the descriptor to another file since the call began, and perhaps back. */
+static __always_inline int is_changed_meanwhile(const struct call *call)
+{
+	return call->start.is_compared && is_changed(call->naming.fd, &call->start, 0);
+}
+
+/* Whether another thread may tell another name before this enter, which comes when its call has ended. */
+static __always_inline int is_told_by_others(const struct call *call)
+{
+	return call->exit_follows && call->start.is_compared;
 }
 
 static __always_inline enum doubt doubt_of(const struct call *call, const struct naming *naming)
@@ -90,6 +101,8 @@ static __always_inline enum doubt doubt_of(const struct call *call, const struct
 	u64 place = call->start.places[naming->index & 3];
 
 	if (call->start.is_compared && call->start.identities[naming->index & 3] != identity_of(naming->fd))
+		return DOUBT_FILE;
+	if (is_changed_meanwhile(call))
 		return DOUBT_FILE;
 	if (place && place != naming->place)
 		return DOUBT_FILE;

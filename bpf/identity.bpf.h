@@ -39,25 +39,30 @@ static __always_inline u64 mixed_name(u64 sum, void *name, u32 length)
  * Not the address of the file alone: the kernel uses it again at once. Nor those of the dentry and the inode. A file
  * without a directory is its own parent, has no hash, and mostly shares its inode with all others of its kind.
  */
+static __always_inline u64 identity_of_path(const struct path_pointers *path, u64 inode)
+{
+	if (!path->dentry)
+		return 0;
+	void *parent = read_pointer(path->dentry + OFF_DENTRY_PARENT);
+	u64 hash_len = read_u64(path->dentry + OFF_DENTRY_HASH_LEN), sum = inode;
+
+	sum = mixed(sum, (u64)path->mnt);
+	sum = mixed(sum, namespace_of(path->mnt));
+	sum = mixed(sum, (u64)parent);
+	sum = mixed(sum, hash_len);
+	sum = mixed(sum, !read_u64(path->dentry + OFF_DENTRY_HASH_PPREV));
+	if (parent == path->dentry)
+		sum = mixed_name(sum, read_pointer(path->dentry + OFF_DENTRY_NAME), hash_len >> 32);
+	return sum | 1;
+}
+
 static __always_inline u64 identity_of(s32 fd)
 {
 	struct path_pointers path = {};
 	u8 status = 0;
-	u64 sum = path_of(fd, &path, &status);
+	u64 inode = path_of(fd, &path, &status);
 
-	if (!path.dentry)
-		return 0;
-	void *parent = read_pointer(path.dentry + OFF_DENTRY_PARENT);
-	u64 hash_len = read_u64(path.dentry + OFF_DENTRY_HASH_LEN);
-
-	sum = mixed(sum, (u64)path.mnt);
-	sum = mixed(sum, namespace_of(path.mnt));
-	sum = mixed(sum, (u64)parent);
-	sum = mixed(sum, hash_len);
-	sum = mixed(sum, !read_u64(path.dentry + OFF_DENTRY_HASH_PPREV));
-	if (parent == path.dentry)
-		sum = mixed_name(sum, read_pointer(path.dentry + OFF_DENTRY_NAME), hash_len >> 32);
-	return sum | 1;
+	return identity_of_path(&path, inode);
 }
 
 /* From now on the current process is watched, at least so closely. */
@@ -107,11 +112,16 @@ static __always_inline void watch_sharing(struct process *process)
 	void *fs = read_pointer((void *)(task + OFF_TASK_FS));
 	u32 threads = thread_count();
 
-	if (read_u32(files + OFF_FILES_COUNT) != threads || read_u32(fs + OFF_FS_USERS) != threads)
+	if (read_u32(files + OFF_FILES_COUNT) != threads || read_u32(fs + OFF_FS_USERS) != threads) {
+		process->has_sharers = 1;
 		watch(process, WATCH_COMPARED);
+	}
 	if (threads > 1) {
+		u8 how = division(files, fs);
+
 		process->had_threads = 1;
-		watch(process, division(files, fs));
+		process->has_sharers |= how != WATCH_NOT;
+		watch(process, how);
 	}
 }
 
@@ -139,6 +149,7 @@ static __always_inline void end_life(struct process *process)
 	process->watches_identity = 0;
 	process->had_threads = 0;
 	process->has_fleeting = 0;
+	process->has_sharers = 0;
 }
 
 /* A new task, by its creator. A thread shares both, a process neither; all else has to be watched. */
@@ -147,8 +158,10 @@ static __always_inline void note_sharing(struct process *creator, u64 clone_flag
 	u64 shared = clone_flags & (CLONE_FS_FLAG | CLONE_FILES_FLAG);
 
 	creator->had_threads |= is_thread;
-	if (shared != (is_thread ? CLONE_FS_FLAG | CLONE_FILES_FLAG : 0))
+	if (shared != (is_thread ? CLONE_FS_FLAG | CLONE_FILES_FLAG : 0)) {
+		creator->has_sharers |= !is_thread;
 		watch(creator, is_thread ? WATCH_DIVIDED : WATCH_COMPARED);
+	}
 	if (!is_thread && (clone_flags & CLONE_FS_FLAG))
 		creator->shares_fs = 1;
 }
@@ -170,6 +183,13 @@ static __always_inline void note_now(const struct process *process, struct namin
 	naming->now.tag = current_tag(process);
 	naming->now.identity = process->watches_identity ? identity_of(naming->fd) : 0;
 	naming->now.place = naming->place;
+}
+
+/* The name that was read is that of the file which the descriptor had then, which may be another one than it had before. */
+static __always_inline void note_named(const struct process *process, struct naming *naming)
+{
+	if (process->watches_identity)
+		naming->now.identity = identity_of_path(&naming->path, naming->inode);
 }
 
 /* Whether user space knows the present name of a descriptor, which is `now`. */

@@ -248,7 +248,7 @@ static __always_inline void find_place(struct naming *naming)
 	struct path_pointers path = {};
 	u8 status = 0;
 
-	path_of(naming->fd, &path, &status);
+	naming->inode = path_of(naming->fd, &path, &status);
 	naming->path = path;
 	naming->status = status;
 	naming->place = path.dentry ? place_of(&path) : 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Which calls change names that others have been told: those that the table says, and a few ioctls. */
+/* Which calls change names that others have been told: those that the table says, and a few ioctls. Which ioctls close. */
 #ifndef TRACER_RENAMES_BPF_H
 #define TRACER_RENAMES_BPF_H
 
@@ -9,6 +9,7 @@
 #define SECCOMP_IOCTL_NOTIF_ADDFD 0x40182103 /* include/uapi/linux/seccomp.h */
 #define BTRFS_IOC_SNAP_DESTROY 0x5000940f    /* include/uapi/linux/btrfs.h */
 #define BTRFS_IOC_SNAP_DESTROY_V2 0x5000943f
+#define AUTOFS_IOCTL 0x93 /* include/uapi/linux/auto_fs.h */
 
 /* Whether the ioctl removes a folder, or puts a descriptor into the table of a process that waits for it
  * (seccomp_unotify(2)), which may be any.
@@ -22,6 +23,12 @@ static __always_inline int ioctl_renames(u32 command)
 		return 1;
 	}
 	return 0;
+}
+
+/* Whether the ioctl closes the descriptor that it is told in memory (those of /dev/autofs, one of which does). */
+static __always_inline int ioctl_closes(u32 command)
+{
+	return (command >> 8 & 0xff) == AUTOFS_IOCTL;
 }
 
 static __always_inline int renames(const struct syscall_rule *rule, u64 registers)

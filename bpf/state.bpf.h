@@ -28,6 +28,7 @@ struct process {
 	u8 watches_identity; /* enum watch */
 	u8 shares_fs;        /* with another process: its working directory may change by the other's doing */
 	u8 had_threads;      /* more than one, since it began or called execve */
+	u8 has_sharers;      /* other processes with its table or its working directory, or had */
 	u8 has_fleeting;     /* files among its descriptors whose names may change without a call (places.bpf.h) */
 	u32 generation;
 	u64 life; /* when its first call was seen since it began or called execve; 0: not yet */
@@ -92,6 +93,7 @@ struct naming {
 	u32 index;                 /* which of the call's descriptors it is */
 	u32 doubt;                 /* enum doubt */
 	struct path_pointers path; /* of its file, found as its place is looked at; null if it is not open */
+	u64 inode;                 /* its number; 0 for the working directory */
 	u64 place;                 /* before its name is read; 0: not looked at, or just changing */
 	u32 next_of_place;         /* the stage that goes on with these two */
 	u32 status;                /* of the name section: what is known of the descriptor besides */
@@ -110,7 +112,9 @@ struct told_fd {
 	struct told_name name;
 };
 
-/* The enter of a call that is shown only if it fails (held.bpf.h). */
+/* The enter of a call that is shown only if it fails (held.bpf.h); time, number and directory_changes alone of one whose
+ * process shares with others (changes.bpf.h).
+ */
 struct start {
 	u64 time_ns;
 	u64 identities[4]; /* of the descriptors in call.fds, if they are compared; 0: not open, or none */
@@ -118,6 +122,13 @@ struct start {
 	u64 epoch;
 	u32 is_compared;
 	u32 nr;
+	u32 directory_changes; /* of the working directory, as the kernel counts them */
+};
+
+/* Calls that free a number of one table or give it to another file (changes.bpf.h). */
+struct change {
+	u64 last_ns; /* when the last one began or ended */
+	u32 under_way;
 };
 
 /* The call at hand, handed from one program to the next. One a CPU: tracepoints of syscalls run without
@@ -129,6 +140,7 @@ struct call {
 	s64 ret;
 	u32 nr;
 	u32 exit_follows; /* the enter was held back until the call failed: its exit is sent right behind it */
+	u32 is_unsure;    /* TRACER_MEANT_UNSURE if that is so */
 	u32 tries;        /* names that were read again, since what they lie in was being renamed */
 	u64 exit_time_ns;
 	struct start start;     /* if exit_follows */

@@ -44,6 +44,7 @@ static __always_inline void add_child(u32 tgid, struct process *creator, u64 clo
 	child->armed = creator->armed;
 	child->shares_fs = creator->shares_fs;
 	child->had_threads = 0;
+	child->has_sharers = 0; /* its first call sees */
 	child->life = 0;
 	/* In a namespace of mounts of its own, files that it has from its creator are elsewhere (names.bpf.h). */
 	child->generation = creator->generation + (unsure || (clone_flags & CLONE_NEWNS_FLAG));

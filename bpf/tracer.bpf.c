@@ -9,8 +9,7 @@
  * is read from the dentries and sent before (or with) the event. `struct process` remembers by a tag what has been
  * sent (tags.bpf.h).
  *
- * This file has the maps and the programs; bcc wants both in the main file. The work is done in the headers
- * beside it.
+ * This file has the maps and the programs; bcc wants both in the main file. The work is done in the headers beside.
  */
 #define TRACER_BPF
 #include "events.h"
@@ -27,6 +26,7 @@ BPF_F_TABLE("hash", u32, struct process, processes, 16384, BPF_F_NO_PREALLOC);
 BPF_ARRAY(blank_process, struct process, 1);
 BPF_F_TABLE("lru_hash", struct told_key, struct told_name, told_names, 32768, 0);
 BPF_HASH(retries, u32, u32, 16384); /* thread -> its path could not be read at enter */
+BPF_F_TABLE("lru_hash", struct told_key, struct change, changes, 16384, 0);
 BPF_HASH(starts, u32, struct start, 16384);
 BPF_HASH(lost_enters, u32, u32, 16384); /* thread -> its enter found no room */
 BPF_ARRAY(ring_full, u32, 1);           /* whether a record ever found none: mostly there is nothing to look up */
@@ -172,6 +172,44 @@ static __always_inline void drop_told(s32 fd)
 	told_names.delete(&key);
 }
 
+static __always_inline struct change *find_change(s32 fd)
+{
+	struct told_key key = told_key(fd);
+
+	return changes.lookup(&key);
+}
+
+static __always_inline struct change *add_change(s32 fd)
+{
+	struct told_key key = told_key(fd);
+	struct change none = {};
+
+	if (!changes.lookup(&key))
+		changes.insert(&key, &none);
+	return changes.lookup(&key);
+}
+
+static __always_inline void keep_start(const struct start *start)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct start copy = *start;
+
+	if (starts.update(&tid, &copy))
+		count_loss(TRACER_LOSS_MAP_FULL);
+}
+
+static __always_inline int take_start(struct call *call)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct start *start = starts.lookup(&tid);
+
+	if (!start)
+		return 0;
+	call->start = *start;
+	starts.delete(&tid);
+	return call->start.nr == call->nr;
+}
+
 static __always_inline u64 *named_threads_word(u32 tid)
 {
 	int slot = tid / 64 & (NAMED_THREADS_WORDS - 1);
@@ -276,7 +314,6 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *task = current_task();
 	u64 id = id_of(task);
-
 	u32 number = ctx->args[1];
 
 	if (is_compat(task)) {
@@ -321,18 +358,6 @@ int on_enter_asked(struct bpf_raw_tracepoint_args *ctx)
 int on_enter_named(struct bpf_raw_tracepoint_args *ctx)
 {
 	return enter_named(ctx);
-}
-
-/* Looks at the places of the call's descriptors, one each time that it runs, then keeps its enter. */
-static __always_inline void hold_enter(struct bpf_raw_tracepoint_args *ctx, const struct process *process,
-				       struct call *call)
-{
-	u32 tid = bpf_get_current_pid_tgid();
-
-	if (add_place(process, call))
-		go_to(ctx, STAGE_PLACE);
-	else if (starts.update(&tid, &call->start))
-		count_loss(TRACER_LOSS_MAP_FULL);
 }
 
 /* The enter of a call that is shown only if it fails. */
@@ -388,20 +413,6 @@ int on_name(struct bpf_raw_tracepoint_args *ctx)
 
 /* ---- exit ---- */
 
-/* Whether the call is shown where only failures are; the enter that was held back is due then. */
-static __always_inline int take_start(struct call *call)
-{
-	u32 tid = bpf_get_current_pid_tgid();
-	struct start *start = starts.lookup(&tid);
-
-	if (!start)
-		return 0;
-	call->time_ns = start->time_ns;
-	call->start = *start;
-	starts.delete(&tid);
-	return call->start.nr == call->nr && call->ret < 0 && call->ret >= -4095;
-}
-
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *task = current_task();
@@ -435,7 +446,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	u64 now = bpf_ktime_get_boot_ns();
 	int failed_only = cfg->flags & TRACER_FILTER_FAILED;
 
-	if (exit_is_short(rule) && !failed_only) {
+	if (exit_is_short(rule) && !failed_only && !process->has_sharers) {
 		if (!is_lost_with_enter(id))
 			send_short_exit(id, number, exit_flags(), ctx->args[1], now);
 		return 0;
@@ -449,12 +460,11 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	call->nr = number;
 	call->exit_follows = 0;
 	call->tries = 0;
-	if (!failed_only || (rule->flags & TRACER_RULE_STATE)) {
-		begin_exit(ctx, process, rule, call);
-	} else if (take_start(call)) {
-		call->exit_follows = 1;
-		begin_long_enter(ctx, rule, call);
-	}
+	call->is_unsure = 0;
+	if (!failed_only || (rule->flags & TRACER_RULE_STATE))
+		end_call(ctx, process, rule, call);
+	else if (take_start(call) && call->ret < 0 && call->ret >= -4095)
+		begin_late(ctx, rule, call);
 	return 0;
 }
 
@@ -494,7 +504,7 @@ int on_exit_named(struct bpf_raw_tracepoint_args *ctx)
 	struct process *process = current_process();
 
 	if (call && buffer && process)
-		send_exit_with_name(process, &call->naming, buffer);
+		send_exit_with_name(process, call, buffer);
 	return 0;
 }
 

@@ -204,7 +204,7 @@ class Reference:
         else:
             process = self.process(done.tgid, done.time_ns)
             call = self.named_late(call.with_paths(done.paths), done, process)
-            call = replace(call, contested=self.end_replacing(thread, call))
+            call = replace(call, contested=self.end_replacing(thread, call), is_unsure=done.is_unsure)
             call = self.without_doubtful(call, process)
             call = replace(call, contradicted=self.contradicts(call, process, number_made(call, done)))
             last_brk = process.brk
@@ -368,10 +368,10 @@ class Reference:
     def without_doubtful(self, call: Pending, process: Process) -> Pending:
         """The call without names of numbers that may have meant two files since it began."""
         is_settled = process.table.last_change <= call.changes and not process.table.replacing
-        if call.rule.effect == wire.EFFECT_CLOSE_RANGE or is_settled:
+        if call.rule.effect == wire.EFFECT_CLOSE_RANGE or (is_settled and not call.is_unsure):
             return call
         if call.rule.effect == wire.EFFECT_CLOSE:
-            return replace(call, descriptor=None) if call.contested else call
+            return replace(call, descriptor=None) if call.contested or call.is_unsure else call
         if call.rule.path_arg < 0:
             fd = fd_argument(call)
             in_doubt = fd is not None and self.in_doubt(call, process, fd, call.descriptor)
@@ -394,7 +394,7 @@ class Reference:
     def in_doubt(call: Pending, process: Process, fd: int, name: Known | None) -> bool:
         if name is None:
             return False
-        if process.table.is_replaced(fd):
+        if call.is_unsure or process.table.is_replaced(fd):
             return True
         if fd == AT_FDCWD:
             return process.cwd_change > call.changes

@@ -106,6 +106,8 @@ class Pending:
     """How many there had been when it began."""
     contested: bool = False
     """Others freed the same number, or gave it to another file, too."""
+    is_unsure: bool = False
+    """Another process may have changed what its descriptors meant: its exit says so."""
     contradicted: bool = False
     """Another call gave the number that it made a file, and none is known to have freed it."""
 

@@ -124,6 +124,7 @@ class Call:
     exit_aux: bytes | None = None
     exit_paths: wire.Paths | None = None
     exit_name: wire.NameText | None = None
+    is_unsure: bool = False
 
 
 @dataclass
@@ -168,10 +169,11 @@ class Teller:
         aux, paths, name = call.exit_aux, call.exit_paths, call.exit_name
         if answer:
             self.tell(wire.Name(fd=answer[0], name=answer[1], from_proc=True, **head))
-        filtered = thread[1] % 2 == 0  # as if seccomp watched the threads with even numbers
-        self.tell(
-            wire.Exit(syscall=number, ret=call.ret, aux=aux, paths=paths, name=name, may_be_refused=filtered, **head)
-        )
+        marks = {
+            "may_be_refused": thread[1] % 2 == 0,  # as if seccomp watched the threads with even numbers
+            "is_unsure": call.is_unsure,
+        }
+        self.tell(wire.Exit(syscall=number, ret=call.ret, aux=aux, paths=paths, name=name, **marks, **head))
 
     def call(self, thread: Thread, step_ns: int, call: Call) -> None:
         self.enter(thread, step_ns, call)
@@ -288,6 +290,7 @@ class Maker:
             exit_aux=self.packed("ii16x", ((*NEW_FDS, -1), NEW_FDS)) if pair else None,
             exit_paths=self.paths(two) if again else None,
             exit_name=self.name() if not again and self.random.random() < (0.5 if rule.effect else 0.05) else None,
+            is_unsure=self.random.random() < 0.05,
         )
 
     def any_call(self) -> Call:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 ENTER, EXIT, NAME, FORK, EXEC, TASK_EXIT, COMM = range(1, 8)
 NARGS_MASK, HAS_AUX, HAS_PATHS, HAS_NAME, FROM_PROC, COPY_UNSURE = 0x07, 0x08, 0x10, 0x20, 0x40, 0x80
 MAY_BE_REFUSED = 0x80
+MEANT_UNSURE = 0x40
 MAX_SYSCALLS, MAX_ARGS, AUX_BYTES, COMM_BYTES, CWD_FD = 512, 6, 24, 16, -100
 
 PATH_ABSENT, PATH_OK, PATH_NULL, PATH_UNREADABLE, PATH_TRUNCATED = range(5)
@@ -186,10 +187,12 @@ class Exit(Record):
     paths: Paths | None = None
     name: NameText | None = None
     may_be_refused: bool = False
+    is_unsure: bool = False
 
     @property
     def type_and_flags(self) -> tuple[int, int]:
-        return EXIT, _part_flags(self.aux, self.paths, self.name) | (MAY_BE_REFUSED if self.may_be_refused else 0)
+        marks = (MAY_BE_REFUSED if self.may_be_refused else 0) | (MEANT_UNSURE if self.is_unsure else 0)
+        return EXIT, _part_flags(self.aux, self.paths, self.name) | marks
 
     def body(self) -> bytes:
         return struct.pack("=q", self.ret) + _parts(self.aux, self.paths, self.name)
@@ -352,8 +355,8 @@ def _decode_exit(cursor: _Cursor, flags: int, **head: int) -> Exit:
     aux, paths, name = cursor.aux(flags), cursor.paths(flags), cursor.name(flags)
     if paths and name:
         raise Malformed("paths and a name")
-    refused = bool(flags & MAY_BE_REFUSED)
-    return Exit(ret=ret, aux=aux, paths=paths, name=name, may_be_refused=refused, **head)
+    marks = {"may_be_refused": bool(flags & MAY_BE_REFUSED), "is_unsure": bool(flags & MEANT_UNSURE)}
+    return Exit(ret=ret, aux=aux, paths=paths, name=name, **marks, **head)
 
 
 def _decode_other(cursor: _Cursor, kind: int, flags: int, head: dict[str, int]) -> AnyRecord:

@@ -280,3 +280,25 @@ def test_a_number_that_is_not_open_any_more_as_its_open_ends(scene: Scene) -> No
     row = scene.call("openat", -100, 0, 0, 0, path=b"/mine", ret=7, exit_name=NameText(kind=wire.NAME_NONE))
     assert row["file"] == "/mine"
     assert scene.file(7) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "path", "left"),
+    [
+        ("read", (3, 0, 0), None, None),
+        ("close", (3,), None, None),
+        ("openat", (3, 0, 0, 0), b"x", None),
+        ("openat", (-100, 0, 0, 0), b"x", None),
+        ("openat", (3, 0, 0, 0), b"/x", "/x"),
+    ],
+)
+def test_what_another_process_may_have_changed_has_no_name(
+    scene: Scene, call: str, args: tuple[int, ...], path: bytes | None, left: str | None
+) -> None:
+    """The kernel program says so. A path that needs no directory keeps its name."""
+    scene.name(3, b"/three")
+    scene.name(-100, b"/cwd")
+    sure = scene.call("fsync" if path is None else call, *args, path=path, ret=-1)
+    assert str(sure["file"]).startswith("/")
+    row = scene.call(call, *args, path=path, ret=-1, exit_is_unsure=True)
+    assert row["file"] == left

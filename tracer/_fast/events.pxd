@@ -28,6 +28,7 @@ cdef extern from "events.h" nogil:
         TRACER_FROM_PROC
         TRACER_COPY_UNSURE
         TRACER_MAY_BE_REFUSED
+        TRACER_MEANT_UNSURE
 
         TRACER_PATH_ABSENT
         TRACER_PATH_OK

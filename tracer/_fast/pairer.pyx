@@ -9,8 +9,8 @@ from tracer._fast.calls cimport Call, clear_call, is_errno
 from tracer._fast.effects cimport apply_effect, bind_made, move_break
 from tracer._fast.events cimport (
     TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_EXEC, TRACER_FORK,
-    TRACER_MAX_SYSCALLS, TRACER_MAY_BE_REFUSED, TRACER_NAME, TRACER_QUANTITY_BRK, TRACER_RULE_KNOWN,
-    TRACER_RULE_NEVER_RETURNS, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body, event_header, exec_body, exit_body,
+    TRACER_MAX_SYSCALLS, TRACER_MAY_BE_REFUSED, TRACER_MEANT_UNSURE, TRACER_NAME, TRACER_QUANTITY_BRK,
+    TRACER_RULE_KNOWN, TRACER_RULE_NEVER_RETURNS, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body, event_header, exec_body, exit_body,
     fork_body, syscall_rule, task_exit_body,
 )
 from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE
@@ -170,13 +170,14 @@ cdef class Pairer:
         call.returned = True
         call.ret = (<const exit_body *> parts.body).ret
         call.exit_ns = header.time_ns
+        call.is_unsure = header.flags & TRACER_MEANT_UNSURE != 0
         process = self.process_of(thread, header)
         if rule.effect != TRACER_EFFECT_NONE:
             end_replacing(self.fd_cache, call, rule)
         if process != NULL:
             if may_be_named_late(call, rule, parts):
                 self.names.name_late(call, rule, process, parts)
-            if process.table.last_change > call.changes or process.table.replacing:
+            if process.table.last_change > call.changes or process.table.replacing or call.is_unsure:
                 drop_doubtful_names(self.fd_cache, call, rule, process)
             if rule.effect != TRACER_EFFECT_NONE:
                 self.fd_cache.changes += 1

@@ -6,7 +6,7 @@ Where several such calls are under way for one number nobody can tell in which o
 a number that is told only at its end; what it found there by then tells whether it came before others.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t
 
 from tracer._fast.calls cimport Call, argument, descriptor_argument
 from tracer._fast.events cimport (
@@ -95,18 +95,19 @@ cdef void end_replacing(FdCache cache, Call *call, const syscall_rule *rule) noe
 
 
 cdef void drop_doubtful_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
-    """At exit: a name is unknown whose number was or is being replaced since the call began.
+    """At exit: a name is unknown whose number was or is being replaced since the call began, or may have been by a
+    process of which only the kernel program knows that it shares the table.
 
     A close keeps its, unless others had the same number to close or to replace: nobody else frees it before.
     """
     if rule.effect == TRACER_EFFECT_CLOSE_RANGE:
         return
     if rule.effect == TRACER_EFFECT_CLOSE:
-        if call.contested:
+        if call.contested or call.is_unsure:
             drop_file(call)
         return
     if rule.path_arg < 0:
-        if rule.fd_arg >= 0 and is_in_doubt(cache, process, descriptor_argument(call, rule), call.file, call.changes):
+        if rule.fd_arg >= 0 and is_in_doubt(cache, call, process, descriptor_argument(call, rule), call.file):
             drop_file(call)
         return
     if not call.has_paths:
@@ -129,20 +130,20 @@ cdef bint was_directory_replaced(FdCache cache, const Call *call, int which, int
                                  Process *process) noexcept nogil:
     """Whether a path was put behind the name of a directory that is in doubt."""
     cdef int32_t fd = <int32_t> argument(call, dirfd_arg) if dirfd_arg >= 0 else TRACER_CWD_FD
-    return is_in_doubt(cache, process, fd, call.paths[which].directory, call.changes)
+    return is_in_doubt(cache, call, process, fd, call.paths[which].directory)
 
 
-cdef bint is_in_doubt(FdCache cache, Process *process, int32_t fd, const Text *name, uint64_t changes) noexcept nogil:
-    """Whether a number may have meant another file than that of the name (NULL: none) since so many changes."""
+cdef bint is_in_doubt(FdCache cache, const Call *call, Process *process, int32_t fd, const Text *name) noexcept nogil:
+    """Whether a number may have meant another file than that of the name (NULL: none) since the call began."""
     cdef const Entry *entry
     if name == NULL:
         return False
-    if is_replaced(process.table, fd):
+    if call.is_unsure or is_replaced(process.table, fd):
         return True
     if fd == TRACER_CWD_FD:
-        return process.cwd_change > changes
+        return process.cwd_change > call.changes
     entry = cache.entry(process, fd)
-    return entry == NULL or entry.bound_change > changes
+    return entry == NULL or entry.bound_change > call.changes
 
 
 cdef bint is_contradicted(FdCache cache, const Call *call, Process *process, int64_t fd) noexcept nogil:
