@@ -130,7 +130,7 @@ def plain_recorder(path: Path) -> ParquetRecorder:
 
 class HeadlessLoop(Pipeline):
     covers = (
-        "raw events in: pairing, names, columns, batches queued for the recorder's thread (waiting for it where 3 are "
+        "raw events in: pairing, names, columns, batches queued for the recorder's thread (waiting for it where 6 are "
         "queued, from 1,000,000 pairs on). Not: making the events, the recorder's start, its last writes, and its "
         "close (which is why it is the plain one: what the other does at these two leaves the caches cold)"
     )
@@ -195,7 +195,7 @@ def new_view() -> LiveView:
 class TuiLoop(HeadlessLoop):
     covers = (
         "raw events in: pairing, names, columns, batches queued for the view's thread and for the recorder's (waiting "
-        "for them where 3 are queued, from 1,000,000 pairs on). Not: making the events, the view's work on what is "
+        "for them where 6 are queued, from 1,000,000 pairs on). Not: making the events, the view's work on what is "
         "queued at the end (see tui_parquet_loop_seen), the recorder's start, last writes and close"
     )
     make_view = staticmethod(new_view)

@@ -163,7 +163,7 @@ class TestStalledDisk:
         until_looked(recorder)
         subprocess.run(["fsfreeze", "-f", disk], check=True)
         try:
-            # more than the six batches of 131,072 rows that may wait, and what the ring holds
+            # more than the nine batches of 65,536 rows that may wait, and what the ring holds
             counted.make(1_200_000)
             full = resident(recorder.pid)
             counted.make(600_000)

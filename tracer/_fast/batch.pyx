@@ -10,7 +10,7 @@ import numpy as np
 
 
 cdef enum:
-    MOST_POOLED = 5  # as many as may wait for a recorder (3), the one it writes, and the one being filled
+    MOST_POOLED = 8  # as many as may wait for a recorder (6), the one it writes, and the one being filled
 
 DTYPES = {
     "time_ns": np.int64, "gap_ns": np.int64, "latency_ns": np.int64, "comm": np.int32, "pid": np.int32, "tid": np.int32,

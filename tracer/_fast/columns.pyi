@@ -29,7 +29,7 @@ class ColumnBuilder:
     """Rows that were taken so far."""
 
     def __new__(
-        cls, names: list[str], families: tuple[str, ...], *, capacity_rows: int = 131072, wall_offset_ns: int = 0
+        cls, names: list[str], families: tuple[str, ...], *, capacity_rows: int = 65536, wall_offset_ns: int = 0
     ) -> Self: ...
     def take(self) -> Columns | None:
         """The rows since the last call, in order of completion; None if there are none."""

@@ -49,7 +49,7 @@ cdef class ColumnBuilder:
     wall clock minus boot clock, goes with every batch.
     """
 
-    def __cinit__(self, list names not None, tuple families not None, *, int capacity_rows=1 << 17,
+    def __cinit__(self, list names not None, tuple families not None, *, int capacity_rows=1 << 16,
                   int64_t wall_offset_ns=0):
         cdef int i
         if capacity_rows <= 0 or capacity_rows % 8:

@@ -35,7 +35,7 @@ class Engine:
         names: list[str],
         families: tuple[str, ...],
         *,
-        capacity_rows: int = 131072,
+        capacity_rows: int = 65536,
         wall_offset_ns: int = 0,
         ask_proc: bool = False,
         failed_only: bool = False,

@@ -32,7 +32,7 @@ cdef class Engine:
     cdef size_t stream_capacity
 
     def __cinit__(self, const unsigned char[::1] rules not None, list names not None, tuple families not None, *,
-                  int capacity_rows=1 << 17, int64_t wall_offset_ns=0, bint ask_proc=False,
+                  int capacity_rows=1 << 16, int64_t wall_offset_ns=0, bint ask_proc=False,
                   bint failed_only=False, bint keep_stream=False):
         self.pairer = Pairer(rules, FdCache(), failed_only=failed_only, ask_proc=ask_proc)
         self.builder = ColumnBuilder(names, families, capacity_rows=capacity_rows, wall_offset_ns=wall_offset_ns)

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 from tracer._fast import Columns
 from tracer.errors import ViewError
 
-QUEUED_BATCHES = 3
+QUEUED_BATCHES = 6
 """Batches that may wait for the view; then `consume` waits too."""
 
 VIEW_NICENESS = 5

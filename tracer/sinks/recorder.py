@@ -23,7 +23,7 @@ from tracer.sinks.parquet_options import Footer
 
 T = TypeVar("T")
 
-QUEUED_BATCHES = 3
+QUEUED_BATCHES = 6
 """Batches that may wait for the writer; then `write` blocks, and the kernel's ring takes the strain."""
 
 DURABLE_S = 1.0
@@ -65,7 +65,7 @@ class Output(Protocol):
 class ParquetRecorder:
     """Writes column batches to one Parquet file, or to what `output` is; rows are numbered from 0.
 
-    `write` hands a batch to the writer's thread and returns; it blocks while three are waiting. That thread holds a
+    `write` hands a batch to the writer's thread and returns; it blocks while six are waiting. That thread holds a
     small batch until another comes or it must be made safe: the last one is written by `close`, as a row group and by
     the thread that calls it (a new thread finds all caches and heaps cold: 2,000 rows took 4.1 ms, and take 2.9). For
     the sake of a single one nobody waits for the new thread. `close` writes the footer keys, completes the file and
@@ -216,7 +216,7 @@ class ParquetRecorder:
         if waiting == SNAPSHOT:
             self._attempt(lambda: self._output.snapshot(self._footer))
         else:
-            self._room.put(None)  # not before: what is held, what waits and what is being filled are five at most
+            self._room.put(None)  # not before: what is held, what waits and what is being filled are eight at most
             self._take(waiting)
 
     def _next(self) -> Waiting:
