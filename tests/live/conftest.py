@@ -105,6 +105,22 @@ def cli(tracer_cli: Path, work: Path) -> Cli:
 
 
 @pytest.fixture
+def run(work: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts a program in `work` that waits for a line; ended with the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(*command: str | Path) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(command, cwd=work, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started.append(process)
+        return process
+
+    yield begin  # type: ignore[misc]
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
 def start(tracer_cli: Path, work: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
@@ -195,6 +211,18 @@ def records_of(rows: int, losses: dict[str, int | None]) -> int:
     """Records the kernel side made or tried to make of calls that are two each and of which no name is sent."""
     halves = sum(losses[cause] for cause in ("enter_without_exit", "exit_without_enter", "unfinished_calls"))
     return 2 * rows + losses["ring_full"] + halves + 2 * losses["mismatched"]
+
+
+def end(tracer: subprocess.Popen[bytes]) -> None:
+    tracer.send_signal(signal.SIGINT)
+    _, messages = tracer.communicate(timeout=60)
+    assert tracer.returncode == 0, messages
+
+
+def go_on(process: subprocess.Popen[bytes]) -> None:
+    """Gives the program its line and waits for its end."""
+    process.communicate(b"\n", timeout=60)
+    assert process.returncode == 0
 
 
 def stop(tracer: subprocess.Popen[bytes]) -> None:

@@ -5,31 +5,13 @@ from __future__ import annotations
 
 import itertools
 import operator
-import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Cli, Start, until_attached
-
-
-@pytest.fixture
-def run(work: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Starts a program in `work` that waits for a line; ended with the test."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def begin(*command: str | Path) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(command, cwd=work, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        started.append(process)
-        return process
-
-    yield begin  # type: ignore[misc]
-    for process in started:
-        process.kill()
-        process.communicate()
+from conftest import Cli, Start, end, go_on, until_attached
 
 
 def names(recording: Path, syscall: str, **equal: object) -> list[str | None]:
@@ -38,22 +20,10 @@ def names(recording: Path, syscall: str, **equal: object) -> list[str | None]:
     return [row["file"] for row in rows if all(row[key] == value for key, value in equal.items())]
 
 
-def end(tracer: subprocess.Popen[bytes]) -> None:
-    tracer.send_signal(signal.SIGINT)
-    _, messages = tracer.communicate(timeout=60)
-    assert tracer.returncode == 0, messages
-
-
 def attached(start: Start, *options: str | Path) -> subprocess.Popen[bytes]:
     tracer = start("record", "-o", "out.parquet", "-e", "write,pwrite64", *options)
     until_attached(tracer)
     return tracer
-
-
-def go_on(process: subprocess.Popen[bytes]) -> None:
-    """Gives the program its line and waits for its end."""
-    process.communicate(b"\n", timeout=60)
-    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("option", ["-p", "-a"])
@@ -256,6 +226,27 @@ def test_deeper_than_the_kernel_program_walks(programs: Path, run, start: Start,
     end(tracer)
     assert names(work / "out.parquet", "pwrite64") == [None]
     go_on(process)
+
+
+@pytest.mark.parametrize("kind", ["deep", "long"])
+@pytest.mark.parametrize("identity", ["auto", "always"])
+def test_what_can_not_be_spelled_takes_the_old_name_away(
+    identity: str, kind: str, programs: Path, cli: Cli, work: Path
+) -> None:
+    """Each number is used as one of "first" and then as one of the other; then the same with the working directory."""
+    made = ["openat", "dup", "dup2", "dup3", "fcntl"]
+    options = ["--identity", identity, "-e", ",".join(["pread64", "access", *made])]
+    cli("record", "-o", "out.parquet", *options, "--", programs / "unspelled", kind)
+    rows = pq.read_table(work / "out.parquet").to_pylist()
+    uses = [row["file"] for row in sorted(rows, key=operator.itemgetter("seq")) if row["syscall"] == "pread64"]
+    uses = uses[-12:] if kind == "deep" else uses[-10:]  # the loader reads, too
+    assert uses == [f"{work}/first", None] * (len(uses) // 2)
+    calls = [row["syscall"] for row in rows if row["syscall"] in made]
+    opens = [row["file"] for row in rows if row["syscall"] == "openat" and str(row["file"]).endswith("leaf")]
+    assert [calls.count(name) for name in made[1:]] == [2, 2, 2, 2]
+    assert len(opens) == (4 if kind == "deep" else 3)
+    asked = [row["file"] for row in rows if row["syscall"] == "access" and str(row["file"]).endswith("missing")]
+    assert asked == (["../missing", "missing", f"{work}/missing"] if kind == "deep" else [])
 
 
 def test_failed_calls_whose_names_change_while_they_block(programs: Path, cli: Cli, work: Path) -> None:

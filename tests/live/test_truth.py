@@ -26,8 +26,8 @@ WITHOUT_STRACE = {
     *("anonymous_files", "answered", "before_the_trace", "busy", "by_handle", "changed_meanwhile", "cold_path"),
     *("contended", "counted", "even_counts", "forks_meanwhile", "growth", "hidden_thread", "in_root"),
     *("in_the_middle", "lost_names", "odd_places", "old_entry", "overwritten_path", "own_root"),
-    *("private_directories", "raced", "refused", "renamed_threads", "replaced_meanwhile", "served", "subvolume"),
-    *("told_of_renames", "too_deep", "torn"),
+    *("private_directories", "raced", "refused", "renamed_threads", "replaced_meanwhile", "served"),
+    *("shared_meanwhile", "subvolume", "told_of_renames", "too_deep", "torn"),
 }
 """Programs for other tests."""
 PROGRAMS = sorted({source.stem for source in SOURCES.glob("*.c")} - WITHOUT_STRACE)

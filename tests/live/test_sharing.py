@@ -1,0 +1,89 @@
+"""Names of what others change while a call runs: what the call returned tells which file it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import Cli, Start, end, go_on, until_attached
+
+ROUNDS = 40_000
+SYSCALL = {"number": "pread64", "directory": "readlink"}
+TRUTH = {
+    ("number", 10): "10",
+    ("number", 20): "20",
+    ("number", "EFAULT"): "10",
+    ("number", "EISDIR"): "d20",
+    ("directory", 10): "d10/link",
+    ("directory", 20): "d20/link",
+    ("directory", "EINVAL"): "d10/file",
+    ("directory", "ENOENT"): "d20/file",
+}
+"""What is shared and what a call returned -> what it was called on (see shared_meanwhile.c)."""
+
+
+def check(recording: Path, shared: str, work: Path, **equal: object) -> None:
+    """Every call has a row with the right name or none, and some have one."""
+    rows = [
+        row
+        for row in pq.read_table(recording, filters=[("syscall", "=", SYSCALL[shared])]).to_pylist()
+        if all(row[key] == value for key, value in equal.items()) and (shared, outcome(row)) in TRUTH
+    ]
+    assert len(rows) == ROUNDS
+    named = [row for row in rows if row["file"] is not None and row["file"].startswith("/")]
+    assert [row for row in named if row["file"] != f"{work}/{TRUTH[shared, outcome(row)]}"] == []
+    assert len(named) > ROUNDS // 100
+
+
+def outcome(row: dict[str, Any]) -> int | str:
+    return row["error"] or row["ret"]
+
+
+@pytest.mark.parametrize("shared", ["number", "directory"])
+@pytest.mark.parametrize("sharer", ["thread", "process"])
+def test_of_a_command(sharer: str, shared: str, programs: Path, cli: Cli, work: Path) -> None:
+    program = programs / "shared_meanwhile"
+    cli("record", "-o", "out.parquet", "-e", SYSCALL[shared], "--", program, sharer, shared, "succeed")
+    check(work / "out.parquet", shared, work)
+
+
+@pytest.mark.parametrize("shared", ["number", "directory"])
+@pytest.mark.parametrize("sharer", ["thread", "process"])
+def test_failed_calls_alone(sharer: str, shared: str, programs: Path, cli: Cli, work: Path) -> None:
+    """With -Z the enter comes behind what changed meanwhile, and perhaps back."""
+    program = programs / "shared_meanwhile"
+    cli("record", "-Z", "-o", "out.parquet", "-e", SYSCALL[shared], "--", program, sharer, shared, "fail")
+    check(work / "out.parquet", shared, work)
+
+
+@pytest.mark.parametrize("shared", ["number", "directory"])
+@pytest.mark.parametrize("option", ["-p", "-a"])
+def test_processes_that_shared_before_the_trace(
+    option: str, shared: str, programs: Path, run, start: Start, work: Path
+) -> None:
+    process = run(programs / "shared_meanwhile", "process", shared, "succeed")
+    pid, other = (int(number) for number in process.stdout.readline().split())
+    target = ["-p", str(pid), "-p", str(other)] if option == "-p" else ["-a"]
+    tracer = start("record", "-o", "out.parquet", "-e", SYSCALL[shared], *target)
+    until_attached(tracer)
+    go_on(process)
+    if option == "-a":
+        end(tracer)
+    else:
+        assert tracer.wait(timeout=60) == 0
+    check(work / "out.parquet", shared, work, pid=pid)
+
+
+@pytest.mark.parametrize("shared", ["number", "directory"])
+def test_a_process_that_shares_since_a_clone_that_is_not_shown(
+    shared: str, programs: Path, run, start: Start, work: Path
+) -> None:
+    process = run(programs / "shared_meanwhile", "process", shared, "succeed", "later")
+    pid = int(process.stdout.readline().split()[0])
+    tracer = start("record", "-o", "out.parquet", "-e", SYSCALL[shared], "-f", "-p", str(pid))
+    until_attached(tracer)
+    go_on(process)
+    assert tracer.wait(timeout=60) == 0
+    check(work / "out.parquet", shared, work, pid=pid)
