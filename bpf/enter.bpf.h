@@ -344,11 +344,12 @@ static __always_inline void send_enter(struct bpf_raw_tracepoint_args *ctx, cons
 {
 	s32 fd = is_no_fd(rule, call) ? -1 : fd_argument(rule, call->args);
 
-	if (!is_short(rule) || may_need_name(process, fd)) {
-		if (process->has_sharers)
-			begin_use(call);
+	int is_long = !is_short(rule) || may_need_name(process, fd);
+
+	if (is_long || rule->effect == TRACER_EFFECT_CLOSE_RANGE)
+		begin_use(process, rule, call);
+	if (is_long)
 		return begin_long_enter(ctx, rule, call);
-	}
 	if (is_plain(rule) && !(cfg->flags & TRACER_FILTER_FAILED)) {
 		note_begun(seen->id, call->nr);
 		if (!(cfg->flags & THREAD_FILTERS))
@@ -391,7 +392,6 @@ static __always_inline void begin_enter(struct bpf_raw_tracepoint_args *ctx, con
 	call->tries = 0;
 	if (rule->effect == TRACER_EFFECT_IOCTL && ioctl_closes(call->args[1]))
 		watch(process, WATCH_COMPARED);
-	begin_change(process, rule, call);
 	if ((cfg->flags & TRACER_FILTER_FAILED) && !(rule->flags & TRACER_RULE_STATE)) {
 		if (is_named && !(rule->flags & TRACER_RULE_NEVER_RETURNS)) {
 			list_descriptors(rule, call);

@@ -203,22 +203,12 @@ static __always_inline void begin_exit(struct bpf_raw_tracepoint_args *ctx, stru
 	int reread = rule->path_arg >= 0 && take_retry(id);
 
 	forget_names(process, rule, call);
-	end_change(process, rule, call);
 	if (returns_fd(rule, call))
 		go_to(ctx, STAGE_EXIT_FD);
 	else if (reread || (rule->aux_kind == TRACER_AUX_CWD_TEXT && call->ret > 0))
 		go_to(ctx, STAGE_EXIT_PATHS);
 	else if (!is_lost_with_enter(id))
 		send_short_exit(id, call->nr, exit_flags() | call->is_unsure, call->ret, call->exit_time_ns);
-}
-
-/* The exit of a call whose enter was sent. */
-static __always_inline void end_call(struct bpf_raw_tracepoint_args *ctx, struct process *process,
-				     const struct syscall_rule *rule, struct call *call)
-{
-	if (process->has_sharers && is_use_unsure(rule, call))
-		call->is_unsure = TRACER_MEANT_UNSURE;
-	begin_exit(ctx, process, rule, call);
 }
 
 #endif

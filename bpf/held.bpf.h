@@ -26,7 +26,7 @@ static __always_inline void fill_start(struct start *start, const struct process
 	start->time_ns = call->time_ns;
 	start->nr = call->nr;
 	start->epoch = current_epoch();
-	start->directory_changes = directory_changes();
+	note_start(start);
 	start->is_compared = may_change_meanwhile(process);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < 3; i++) {

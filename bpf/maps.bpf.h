@@ -39,14 +39,14 @@ static __always_inline struct told_name *find_told(const struct process *process
 static __always_inline void keep_told(s32 fd, const struct told_name *told);
 static __always_inline void drop_told(s32 fd);
 
-/* Of a number of the current table. `add_change` makes it if need be; null, and not counted, if there is no room. */
-static __always_inline struct change *find_change(s32 fd);
-static __always_inline struct change *add_change(s32 fd);
+static __always_inline struct change *change_in(int slot);
 
 /* For the current thread, until its call ends. */
 static __always_inline void keep_start(const struct start *start);
 /* Moves what was kept into the call; 0 if it was another one's. */
 static __always_inline int take_start(struct call *call);
+/* The thread that called execve has another number now. */
+static __always_inline void move_start(u32 old_tid);
 
 /* Where a thread's bit is: whether user space knows what it is called (threads.bpf.h). */
 static __always_inline u64 *named_threads_word(u32 tid);

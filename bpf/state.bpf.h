@@ -13,6 +13,7 @@
 #define BEGUN_CALLS 1024   /* a power of two; threads that share a slot lose the short cut, nothing else */
 #define VERSION_SLOTS 1024 /* a power of two; processes that share a slot lose the short cut more often */
 #define RECENT_FDS 64
+#define CHANGE_SLOTS 32768        /* a power of two */
 #define NAMED_THREADS_WORDS 65536 /* a bit for each number that a thread can have (PID_MAX_LIMIT) */
 
 /* How far a process's names can be trusted (identity.bpf.h). */
@@ -112,8 +113,8 @@ struct told_fd {
 	struct told_name name;
 };
 
-/* The enter of a call that is shown only if it fails (held.bpf.h); time, number and directory_changes alone of one whose
- * process shares with others (changes.bpf.h).
+/* The enter of a call that is shown only if it fails (held.bpf.h); what it does not need of one whose process
+ * shares with others is 0 (changes.bpf.h).
  */
 struct start {
 	u64 time_ns;
@@ -123,9 +124,12 @@ struct start {
 	u32 is_compared;
 	u32 nr;
 	u32 directory_changes; /* of the working directory, as the kernel counts them */
+	u64 files;             /* the table */
 };
 
-/* Calls that free a number of one table or give it to another file (changes.bpf.h). */
+/* Calls that free a number of one table or give it to another file (changes.bpf.h). Numbers that share a slot are in
+ * doubt together: an entry that is dropped would make one look sure.
+ */
 struct change {
 	u64 last_ns; /* when the last one began or ended */
 	u32 under_way;

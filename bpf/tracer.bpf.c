@@ -26,7 +26,7 @@ BPF_F_TABLE("hash", u32, struct process, processes, 16384, BPF_F_NO_PREALLOC);
 BPF_ARRAY(blank_process, struct process, 1);
 BPF_F_TABLE("lru_hash", struct told_key, struct told_name, told_names, 32768, 0);
 BPF_HASH(retries, u32, u32, 16384); /* thread -> its path could not be read at enter */
-BPF_F_TABLE("lru_hash", struct told_key, struct change, changes, 16384, 0);
+BPF_ARRAY(changes, struct change, CHANGE_SLOTS);
 BPF_HASH(starts, u32, struct start, 16384);
 BPF_HASH(lost_enters, u32, u32, 16384); /* thread -> its enter found no room */
 BPF_ARRAY(ring_full, u32, 1);           /* whether a record ever found none: mostly there is nothing to look up */
@@ -172,21 +172,9 @@ static __always_inline void drop_told(s32 fd)
 	told_names.delete(&key);
 }
 
-static __always_inline struct change *find_change(s32 fd)
+static __always_inline struct change *change_in(int slot)
 {
-	struct told_key key = told_key(fd);
-
-	return changes.lookup(&key);
-}
-
-static __always_inline struct change *add_change(s32 fd)
-{
-	struct told_key key = told_key(fd);
-	struct change none = {};
-
-	if (!changes.lookup(&key))
-		changes.insert(&key, &none);
-	return changes.lookup(&key);
+	return changes.lookup(&slot);
 }
 
 static __always_inline void keep_start(const struct start *start)
@@ -208,6 +196,15 @@ static __always_inline int take_start(struct call *call)
 	call->start = *start;
 	starts.delete(&tid);
 	return call->start.nr == call->nr;
+}
+
+static __always_inline void move_start(u32 old_tid)
+{
+	struct start *start = starts.lookup(&old_tid);
+
+	if (start)
+		keep_start(start);
+	starts.delete(&old_tid);
 }
 
 static __always_inline u64 *named_threads_word(u32 tid)
@@ -461,10 +458,12 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	call->exit_follows = 0;
 	call->tries = 0;
 	call->is_unsure = 0;
-	if (!failed_only || (rule->flags & TRACER_RULE_STATE))
-		end_call(ctx, process, rule, call);
-	else if (take_start(call) && call->ret < 0 && call->ret >= -4095)
+	if (!failed_only || (rule->flags & TRACER_RULE_STATE)) {
+		end_use(process, rule, call);
+		begin_exit(ctx, process, rule, call);
+	} else if (take_start(call) && call->ret < 0 && call->ret >= -4095) {
 		begin_late(ctx, rule, call);
+	}
 	return 0;
 }
 

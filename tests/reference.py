@@ -266,6 +266,8 @@ class Reference:
                 self.threads[record.tid] = caller
         self.thread(record).comm = record.comm
         process = self.process(record.tgid, record.time_ns)
+        if pending := self.thread(record).pending:
+            self.thread(record).pending = self.without_doubtful(pending, process)
         process.table = Table(process.table)
         for fd, entry in list(process.table.items()):
             if record.unsure or entry.cloexec is not False:

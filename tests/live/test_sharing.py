@@ -87,3 +87,13 @@ def test_a_process_that_shares_since_a_clone_that_is_not_shown(
     go_on(process)
     assert tracer.wait(timeout=60) == 0
     check(work / "out.parquet", shared, work, pid=pid)
+
+
+def test_programs_that_are_run_by_a_relative_path(programs: Path, cli: Cli, work: Path) -> None:
+    """An execve ends the sharing of the table, and the threads that might have changed something."""
+    told = cli("record", "-o", "out.parquet", "-e", "execve", "--", programs / "exec_meanwhile").stdout
+    truth = {int(pid): f"{work}/d{status}/program" for pid, status in (line.split() for line in told.splitlines())}
+    rows = [row for row in pq.read_table(work / "out.parquet").to_pylist() if row["pid"] in truth and row["ret"] == 0]
+    assert len(rows) == len(truth) == 300
+    assert [row for row in rows if row["file"] not in {None, "program", truth[row["pid"]]}] == []
+    assert any(row["file"] == truth[row["pid"]] for row in rows)

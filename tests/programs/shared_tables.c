@@ -1,12 +1,14 @@
 /* Processes that share: a child with CLONE_FILES opens and closes for its parent, one with CLONE_FS changes its
- * parent's directory, one shares until it execs or calls unshare. Then the tables must part.
+ * parent's directory, one shares until it execs, or calls unshare or close_range. Then the tables must part.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "check.h"
 
@@ -47,6 +49,13 @@ static int part_by_unshare(void *unused)
 	return 0;
 }
 
+static int part_by_close_range(void *unused)
+{
+	(void)unused;
+	MUST(syscall(SYS_close_range, 900, 1000, CLOSE_RANGE_UNSHARE));
+	return 0;
+}
+
 static int part_by_exec(void *unused)
 {
 	char *const argv[] = {self, "exec", NULL};
@@ -83,6 +92,8 @@ int main(int argc, char **argv)
 	clone_and_wait(open_for_parent, CLONE_FILES);
 	MUST(write(SHARED, "parent", 6));
 	clone_and_wait(part_by_unshare, CLONE_FILES);
+	MUST(write(SHARED, "parent", 6));
+	clone_and_wait(part_by_close_range, CLONE_FILES);
 	MUST(write(SHARED, "parent", 6));
 	clone_and_wait(part_by_exec, CLONE_FILES);
 	MUST(write(SHARED, "parent", 6));

@@ -302,3 +302,15 @@ def test_what_another_process_may_have_changed_has_no_name(
     assert str(sure["file"]).startswith("/")
     row = scene.call(call, *args, path=path, ret=-1, exit_is_unsure=True)
     assert row["file"] == left
+
+
+def test_an_exec_through_a_directory_that_another_thread_changed(scene: Scene) -> None:
+    """The table's changes end with the old program's threads; what they did to its own path does not."""
+    scene.cwd(b"/one")
+    scene.enter("execve", 0, 0, 0, path=b"program")
+    scene.call("chdir", 0, path=b"/two", tid=WORKER)
+    scene.exec()
+    row = scene.exit("execve", 0)
+    assert row and row["file"] is None
+    row = scene.call("execve", 0, 0, 0, path=b"program", ret=-2)
+    assert row["file"] == "/two/program"

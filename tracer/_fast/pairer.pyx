@@ -177,8 +177,7 @@ cdef class Pairer:
         if process != NULL:
             if may_be_named_late(call, rule, parts):
                 self.names.name_late(call, rule, process, parts)
-            if process.table.last_change > call.changes or process.table.replacing or call.is_unsure:
-                drop_doubtful_names(self.fd_cache, call, rule, process)
+            judge_names(self.fd_cache, call, rule, process)
             if rule.effect != TRACER_EFFECT_NONE:
                 self.fd_cache.changes += 1
                 apply_effect(self.fd_cache, call, rule, process, parts)
@@ -225,8 +224,11 @@ cdef class Pairer:
             return
         set_comm(self.fd_cache.texts, thread, body.comm)
         process = self.fd_cache.get_process(header.tgid, header.time_ns)
-        if process != NULL:
-            self.fd_cache.exec_process(process, header.flags & TRACER_COPY_UNSURE)
+        if process == NULL:
+            return
+        if thread.pending:  # the call's own paths: what others did to the table goes with them
+            judge_names(self.fd_cache, &thread.call, &self.rules[thread.call.number], process)
+        self.fd_cache.exec_process(process, header.flags & TRACER_COPY_UNSURE)
 
     cdef void on_task_exit(self, const event_header *header, const task_exit_body *body) noexcept nogil:
         self.drop_thread(header.tid)
@@ -356,6 +358,12 @@ cdef void set_comm(TextPool *pool, Thread *thread, const uint8_t *comm) noexcept
     replace(&thread.comm, new_text(pool, <const char *> comm, <uint32_t> strnlen(<const char *> comm, 16)))
 
 
+cdef inline void judge_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
+    """Drop names of a call that may have meant something else, if there were changes."""
+    if process.table.last_change > call.changes or process.table.replacing or call.is_unsure:
+        drop_doubtful_names(cache, call, rule, process)
+
+
 cdef inline void begin_call(Call *call, const Parts *parts) noexcept nogil:
     """Start a call anew. It holds no texts, and each field is set by itself: clearing all of it took a tenth of the
     time of a whole call."""
@@ -364,7 +372,7 @@ cdef inline void begin_call(Call *call, const Parts *parts) noexcept nogil:
     call.tgid = parts.header.tgid
     call.tid = parts.header.tid
     call.number = parts.header.syscall
-    call.returned = call.has_gap = call.has_comm = call.has_paths = False
+    call.returned = call.is_unsure = call.has_gap = call.has_comm = call.has_paths = False
     call.source = SOURCE_NONE
     call.returned_fd = -1
     memset(call.args, 0, sizeof(call.args))
