@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Cli, Start, end, go_on, until_attached
 
-ROUNDS = 40_000
+ROUNDS = 20_000
 SYSCALL = {"number": "pread64", "directory": "readlink"}
 TRUTH = {
     ("number", 10): "10",

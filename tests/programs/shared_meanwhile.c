@@ -18,7 +18,7 @@
 #include "check.h"
 
 #define NUMBER 50
-#define ROUNDS 40000
+#define ROUNDS 20000
 
 static char stack[1 << 16] __attribute__((aligned(16)));
 static int numbers, failing, files[2];
