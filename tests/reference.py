@@ -211,7 +211,7 @@ class Reference:
             self.changes += call.rule.effect != wire.EFFECT_NONE
             self.take_effect(call, done, process)
             if call.rule.effect != wire.EFFECT_NONE:
-                process.table.last_change, process.table.last_change_ns = self.changes, done.time_ns
+                process.table.last_change = self.changes
             self.emit(thread, call, done, last_brk)
 
     def made_unseen(self, done: wire.Exit) -> None:
@@ -223,7 +223,7 @@ class Reference:
         self.changes += 1
         known = known_by_section(done.name)
         self.bind(process, fd, known, section_cloexec(done.name), done.time_ns)
-        process.table.last_change, process.table.last_change_ns = self.changes, done.time_ns
+        process.table.last_change = self.changes
 
     def completes(self, call: Pending, done: wire.Exit) -> bool:
         both = (call.rule.effect, self.rules[done.syscall].effect)
@@ -369,8 +369,7 @@ class Reference:
 
     def without_doubtful(self, call: Pending, process: Process) -> Pending:
         """The call without names of numbers that may have meant two files since it began."""
-        table, began_ns = process.table, call.enter.time_ns
-        is_settled = table.last_change <= call.changes and table.last_change_ns <= began_ns and not table.replacing
+        is_settled = process.table.last_change <= call.changes and not process.table.replacing
         if call.rule.effect == wire.EFFECT_CLOSE_RANGE or (is_settled and not call.is_unsure):
             return call
         if call.rule.effect == wire.EFFECT_CLOSE:
@@ -400,10 +399,9 @@ class Reference:
         if call.is_unsure or process.table.is_replaced(fd):
             return True
         if fd == AT_FDCWD:
-            return process.cwd_change > call.changes or process.cwd_changed_ns > call.enter.time_ns
+            return process.cwd_change > call.changes
         entry = process.table.get(fd)
-        is_later = process.table.bound_ns.get(fd, 0) > call.enter.time_ns
-        return entry is None or is_later or entry.bound_change > call.changes
+        return entry is None or entry.bound_change > call.changes
 
     # ---- effects ----
 

@@ -32,7 +32,6 @@ class Table(dict[int, Entry]):
         """Numbers that several calls free or give to another file, until the last of those has ended."""
         self.too_many = False
         self.last_change = 0
-        self.last_change_ns = 0
 
     def begin_replacing(self, fd: int) -> None:
         if fd in self.replacing:

@@ -78,7 +78,6 @@ cdef void bind_made(FdCache cache, const syscall_rule *rule, Process *process, c
     cache.bind(process, fd, spell_name(cache.texts, parts.name, parts.name_text), SOURCE_KERNEL,
                section_cloexec(parts.name, CLOEXEC_UNKNOWN), parts.header.time_ns)
     process.table.last_change = cache.changes
-    process.table.last_change_ns = parts.header.time_ns
 
 
 cdef void move_break(Call *call, Process *process) noexcept nogil:

@@ -51,8 +51,7 @@ cdef struct Table:
     uint32_t replaced_count
     Replaced replaced[MAX_REPLACING]
     bint too_many  # there were more at a time: any number may be one of theirs
-    uint64_t last_change  # as FdCache counts them
-    uint64_t last_change_ns  # when the call ended that did it
+    uint64_t last_change
 
 
 cdef struct Process:

@@ -152,7 +152,7 @@ cdef class FdCache:
         if (process.table.refs > 1 or process.table.replacing) and not self.leave_table(process):
             return
         process.brk_known = False
-        process.table.last_change = process.table.last_change_ns = 0  # what was under way in threads ended with them
+        process.table.last_change = 0  # whatever was under way in other threads ended with them
         for chunk in range(process.table.chunk_count):
             entries = process.table.chunks[chunk]
             if entries == NULL:

@@ -183,7 +183,6 @@ cdef class Pairer:
                 apply_effect(self.fd_cache, call, rule, process, parts)
                 if thread.drops == self.fd_cache.drops:  # else it was forgotten: no memory for a table of its own
                     process.table.last_change = self.fd_cache.changes
-                    process.table.last_change_ns = call.exit_ns
             elif rule.quantity == TRACER_QUANTITY_BRK:
                 move_break(call, process)
         return end_call(self, thread, rule)
@@ -361,8 +360,7 @@ cdef void set_comm(TextPool *pool, Thread *thread, const uint8_t *comm) noexcept
 
 cdef inline void judge_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """Drop names of a call that may have meant something else, if there were changes."""
-    if process.table.last_change > call.changes or process.table.last_change_ns > call.enter_ns \
-            or process.table.replacing or call.is_unsure:
+    if process.table.last_change > call.changes or process.table.replacing or call.is_unsure:
         drop_doubtful_names(cache, call, rule, process)
 
 

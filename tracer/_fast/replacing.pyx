@@ -134,18 +134,16 @@ cdef bint was_directory_replaced(FdCache cache, const Call *call, int which, int
 
 
 cdef bint is_in_doubt(FdCache cache, const Call *call, Process *process, int32_t fd, const Text *name) noexcept nogil:
-    """Whether a number may have meant another file than that of the name (NULL: none) since the call began: in the
-    order of the records, and by their times where an enter was held back until others had changed it.
-    """
+    """Whether a number may have meant another file than that of the name (NULL: none) since the call began."""
     cdef const Entry *entry
     if name == NULL:
         return False
     if call.is_unsure or is_replaced(process.table, fd):
         return True
     if fd == TRACER_CWD_FD:
-        return process.cwd_change > call.changes or process.cwd_changed_ns > call.enter_ns
+        return process.cwd_change > call.changes
     entry = cache.entry(process, fd)
-    return entry == NULL or entry.bound_change > call.changes or entry.bound_ns > call.enter_ns
+    return entry == NULL or entry.bound_change > call.changes
 
 
 cdef bint is_contradicted(FdCache cache, const Call *call, Process *process, int64_t fd) noexcept nogil:
