@@ -180,7 +180,8 @@ class Reference:
             self.counters["enter_without_exit"] += 1
             self.end_replacing(thread, thread.pending)
         thread.has_entered = True
-        call = self.resolved(Pending(enter, rule, thread.comm, changes=self.changes))
+        was_held = self.failed_only and not rule.flags & wire.RULE_STATE
+        call = self.resolved(Pending(enter, rule, thread.comm, changes=self.changes, was_held=was_held))
         self.begin_replacing(thread, call)
         if rule.flags & wire.RULE_NEVER_RETURNS:
             thread.pending = None
@@ -370,7 +371,7 @@ class Reference:
     def without_doubtful(self, call: Pending, process: Process) -> Pending:
         """The call without names of numbers that may have meant two files since it began."""
         is_settled = process.table.last_change <= call.changes and not process.table.replacing
-        if call.rule.effect == wire.EFFECT_CLOSE_RANGE or (is_settled and not call.is_unsure):
+        if call.rule.effect == wire.EFFECT_CLOSE_RANGE or (is_settled and not call.is_unsure and not call.was_held):
             return call
         if call.rule.effect == wire.EFFECT_CLOSE:
             return replace(call, descriptor=None) if call.contested or call.is_unsure else call
@@ -397,6 +398,9 @@ class Reference:
         if name is None:
             return False
         if call.is_unsure or process.table.is_replaced(fd):
+            return True
+        changed_ns = process.cwd_changed_ns if fd == AT_FDCWD else process.table.bound_ns.get(fd, 0)
+        if call.was_held and changed_ns > call.enter.time_ns:
             return True
         if fd == AT_FDCWD:
             return process.cwd_change > call.changes

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import wire
 from reference_state import MOST_REPLACING
-from scene import CLONE_FILES, PID, TID, WORKER, Scene
+from scene import CLONE_FILES, NUMBERS, PID, TID, WORKER, Scene
 from wire import Name, NameText, TaskExit
 
 
@@ -314,3 +314,16 @@ def test_an_exec_through_a_directory_that_another_thread_changed(scene: Scene) -
     assert row and row["file"] is None
     row = scene.call("execve", 0, 0, 0, path=b"program", ret=-2)
     assert row["file"] == "/two/program"
+
+
+def test_an_enter_that_was_held_back_until_another_thread_had_changed_the_directory() -> None:
+    """Only where failed calls alone are shown: elsewhere its place in the ring tells that it came later."""
+    for failed_only, name in [(True, None), (False, "/two/x")]:
+        scene = Scene(failed_only=failed_only)
+        scene.cwd(b"/one")
+        began = scene.head()["time_ns"]
+        scene.call("chdir", 0, path=b"/two", tid=WORKER)
+        held = scene.head() | {"time_ns": began}
+        scene.feed(wire.Enter(syscall=NUMBERS["access"], args=(0, 0), paths=wire.Paths(b"x"), **held))
+        row = scene.exit("access", -2)
+        assert row and row["file"] == name

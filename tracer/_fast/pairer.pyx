@@ -10,8 +10,8 @@ from tracer._fast.effects cimport apply_effect, bind_made, move_break
 from tracer._fast.events cimport (
     TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_EXEC, TRACER_FORK,
     TRACER_MAX_SYSCALLS, TRACER_MAY_BE_REFUSED, TRACER_MEANT_UNSURE, TRACER_NAME, TRACER_QUANTITY_BRK,
-    TRACER_RULE_KNOWN, TRACER_RULE_NEVER_RETURNS, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body, event_header,
-    exec_body, exit_body, fork_body, syscall_rule, task_exit_body,
+    TRACER_RULE_KNOWN, TRACER_RULE_NEVER_RETURNS, TRACER_RULE_STATE, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body,
+    event_header, exec_body, exit_body, fork_body, syscall_rule, task_exit_body,
 )
 from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
@@ -139,6 +139,7 @@ cdef class Pairer:
             self.learn_comm(header, process)  # before the call begins: its name at enter, as in a replay of the stream
         thread.pending = thread.entered = True
         begin_call(&thread.call, parts)
+        thread.call.was_held = self.failed_only and not rule.flags & TRACER_RULE_STATE
         thread.call.changes = self.fd_cache.changes
         self.names.name_files(&thread.call, rule, process, parts)
         if rule.effect != TRACER_EFFECT_NONE:
@@ -360,7 +361,7 @@ cdef void set_comm(TextPool *pool, Thread *thread, const uint8_t *comm) noexcept
 
 cdef inline void judge_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """Drop names of a call that may have meant something else, if there were changes."""
-    if process.table.last_change > call.changes or process.table.replacing or call.is_unsure:
+    if process.table.last_change > call.changes or process.table.replacing or call.is_unsure or call.was_held:
         drop_doubtful_names(cache, call, rule, process)
 
 
