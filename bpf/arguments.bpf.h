@@ -65,7 +65,7 @@ static __always_inline int sum_iovecs(u64 *aux, u64 vector, u64 count)
 
 		if (i >= count)
 			break;
-		if (bpf_probe_read_user(iov, sizeof(iov), (void *)(vector + i * sizeof(iov))))
+		if (read_user(iov, sizeof(iov), (void *)(vector + i * sizeof(iov))))
 			return -1;
 		total += iov[1];
 	}
@@ -79,17 +79,17 @@ static __always_inline int read_aux(u64 *aux, u8 kind, u64 pointer, u64 next)
 	u64 part[4];
 
 	if (kind == TRACER_AUX_OPEN_HOW)
-		return bpf_probe_read_user(aux, 24, (void *)pointer);
+		return read_user(aux, 24, (void *)pointer);
 	if (kind == TRACER_AUX_TIMESPEC || kind == TRACER_AUX_TIMEVAL) {
 		aux[2] = 1;
-		return bpf_probe_read_user(aux, 16, (void *)pointer);
+		return read_user(aux, 16, (void *)pointer);
 	}
 	if (kind == TRACER_AUX_EPOLL_EVENT)
-		return bpf_probe_read_user(aux, 4, (void *)pointer);
+		return read_user(aux, 4, (void *)pointer);
 	if (kind == TRACER_AUX_XATTR_ARGS)
-		return bpf_probe_read_user(aux, 16, (void *)pointer);
+		return read_user(aux, 16, (void *)pointer);
 	if (kind == TRACER_AUX_UTIMES) {
-		if (bpf_probe_read_user(part, 32, (void *)pointer))
+		if (read_user(part, 32, (void *)pointer))
 			return -1;
 		aux[0] = part[1];
 		aux[1] = part[3];
@@ -98,7 +98,7 @@ static __always_inline int read_aux(u64 *aux, u8 kind, u64 pointer, u64 next)
 	}
 	if (kind == TRACER_AUX_MSGHDR) {
 		/* struct user_msghdr: the vector's address and length are the third and fourth word */
-		if (bpf_probe_read_user(part, 16, (void *)(pointer + 16)))
+		if (read_user(part, 16, (void *)(pointer + 16)))
 			return -1;
 		pointer = part[0];
 		next = part[1];
@@ -113,7 +113,7 @@ static __always_inline u32 read_path(struct record_buffer *buffer, u32 at, u64 p
 		*status = TRACER_PATH_NULL;
 		return 0;
 	}
-	int length = bpf_probe_read_user_str(buffer->bytes + (at & 0x1fff), TRACER_PATH_BYTES, (void *)pointer);
+	int length = read_user_text(buffer->bytes + (at & 0x1fff), TRACER_PATH_BYTES, (void *)pointer);
 
 	if (length <= 0) {
 		*status = TRACER_PATH_UNREADABLE;
@@ -124,7 +124,7 @@ static __always_inline u32 read_path(struct record_buffer *buffer, u32 at, u64 p
 		/* a full buffer holds a whole path only if its last byte ended it; one more byte tells */
 		u8 beyond = 0;
 
-		bpf_probe_read_user(&beyond, 1, (void *)(pointer + TRACER_PATH_BYTES - 1));
+		read_user(&beyond, 1, (void *)(pointer + TRACER_PATH_BYTES - 1));
 		if (beyond) {
 			*status = TRACER_PATH_TRUNCATED;
 			count_loss(TRACER_LOSS_PATH_TRUNCATED);

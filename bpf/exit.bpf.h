@@ -98,7 +98,7 @@ static __always_inline void begin_new_name(struct record_buffer *buffer, struct 
 	naming->next = STAGE_EXIT_NAMED;
 	naming->next_of_place = STAGE_NAME;
 	if (rule->effect == TRACER_EFFECT_FD_PAIR) {
-		if (bpf_probe_read_user(pair, 8, (void *)argument(call, rule->aux_arg)))
+		if (read_user(pair, 8, (void *)argument(call, rule->aux_arg)))
 			count_loss(TRACER_LOSS_PATH_UNREADABLE);
 		__builtin_memcpy(buffer->bytes + NAME_AT, pair, sizeof(pair));
 		header->flags |= TRACER_HAS_AUX;
@@ -157,8 +157,7 @@ static __always_inline int may_be_overwritten(const struct syscall_rule *rule, c
 
 		if (!(rule->writes >> i & 1))
 			continue;
-		if (rule->aux_kind == TRACER_AUX_XATTR_ARGS &&
-		    bpf_probe_read_user(&written, sizeof(written), (void *)written))
+		if (rule->aux_kind == TRACER_AUX_XATTR_ARGS && read_user(&written, sizeof(written), (void *)written))
 			return 1;
 		if (written - (path - MOST_WRITTEN) < MOST_WRITTEN + TRACER_PATH_BYTES)
 			return 1;
