@@ -50,9 +50,13 @@ def soak(folder: Path, seconds: float, rate: int, threads: int) -> Found:
     cli = Path(sys.executable).with_name("tracer-cli")
     command = [load, "rw", rate, seconds, threads, folder / "files", 0, report]
     options = ["-q", "-e", "read,write", "-o", recording, "--"]
-    recorder = subprocess.Popen([str(part) for part in (cli, "record", *options, *command)])
-    sizes = watch_memory(recorder.pid, lambda: recorder.poll() is not None or report.exists())
-    if recorder.wait() != 0:
+    with subprocess.Popen([str(part) for part in (cli, "record", *options, *command)]) as recorder:
+        try:
+            sizes = watch_memory(recorder.pid, lambda: recorder.poll() is not None or report.exists())
+            recorder.wait()
+        finally:
+            recorder.terminate()  # if we are interrupted: it would go on without us
+    if recorder.returncode != 0:
         raise SystemExit(f"the recorder ended with status {recorder.returncode}")
     calls = json.loads(report.read_text())
     with tracer.open(recording) as opened:
