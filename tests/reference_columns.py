@@ -6,6 +6,7 @@ docs/how-rows-are-made.md in plain Python, for clarity and not for speed.
 from __future__ import annotations
 
 import errno
+import re
 import struct
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -165,7 +166,8 @@ def clamped(end_ns: int, start_ns: int) -> int:
 
 
 def text_of(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")
+    """What is not UTF-8 as a backslash, x and two digits; so a backslash, where that is what it would look like."""
+    return re.sub(rb"\\(?=x(?:[89a-f][0-9a-f]|5c))", rb"\\x5c", raw).decode("utf-8", "backslashreplace")
 
 
 def pages(length: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -167,8 +168,9 @@ def kernel_name(call: Call) -> str:
 
 
 def to_text(raw: bytes) -> str:
-    """Bytes as a recording holds them: what is not UTF-8 as a backslash, x and two lower-case digits."""
-    return raw.decode("utf-8", "backslashreplace")
+    """Bytes as a recording holds them: what is not UTF-8 as a backslash, x and two small digits, and so a backslash
+    that would look like the begin of that."""
+    return re.sub(rb"\\(?=x(?:[89a-f][0-9a-f]|5c))", rb"\\x5c", raw).decode("utf-8", "backslashreplace")
 
 
 def normal(name: str) -> str:

@@ -45,9 +45,10 @@ CLONE_FLAGS = (0, 0, 0x400, 0x400, 0x10000, 0x10F00)
 COMMS = (b"sh", b"worker", b"", b"b\xffd", b"fifteen letters")
 PATHS = (
     b"/a", b"/a/b", b"x", b"../x", b"../../x", b"./y//z/.", b"", b"", b"/", b"/../q", b"d/../e", b"..", b"new\nline",
-    b"\xff\xfe", b"/a/..", b"/" + b"d" * 255, b"e/" * 2040, b"/" + b"f" * 4094,
+    b"\xff\xfe", b"/\\xff", b"/\\x5cx80\\x2d\\xF0\\xf", b"/long enough\\x9a\\",
+    b"/a/..", b"/" + b"d" * 255, b"e/" * 2040, b"/" + b"f" * 4094,
 )  # fmt: skip
-PIECES = (b"/", b"/", b"/", b".", b"..", b"a", b"bc", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\\", b" (deleted)")
+PIECES = (b"/", b"/", b"/", b".", b"..", b"a", b"bc", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\\", b"\\xa9", b" (deleted)")
 
 SECONDS = (0, 0, 1, 3, -1, 1 << 40, (1 << 63) - 1, 9_223_372_036, 9_223_372_035)
 FRACTIONS = (0, 1, 854_775_807, 854_775_808, 999_999, 1_000_000, 999_999_999, 1_000_000_000, -1)

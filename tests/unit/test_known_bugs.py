@@ -90,3 +90,10 @@ def test_a_cut_in_a_character_keeps_its_bytes(scene: Scene) -> None:
     """4,095 bytes are kept: a slash, 4,093 letters and the first of the two bytes of an e with an accent."""
     row = scene.call("newstat", 0, 0, path=b"/" + b"x" * 4093 + "é".encode())
     assert row["file"] == "/" + "x" * 4093 + "\\xc3"
+
+
+def test_a_name_that_spells_a_byte_is_told_from_that_byte(scene: Scene) -> None:
+    """Every name has a text of its own: escapes that are in names anyway (systemd's) stay as they are."""
+    names = [b"/\xff", b"/\\xff", b"/\\x5cxff", b"/a\\x2db", b"/\\xFF", b"/\\xf"]
+    files = [scene.call("newstat", 0, 0, path=name)["file"] for name in names]
+    assert files == ["/\\xff", "/\\x5cxff", "/\\x5cx5cxff", "/a\\x2db", "/\\xFF", "/\\xf"]

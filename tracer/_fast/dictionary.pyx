@@ -42,8 +42,15 @@ cdef void free_dictionary(Dictionary *dictionary) noexcept nogil:
     free(dictionary.table)
 
 
+cdef inline uint64_t backslashes(uint64_t word) noexcept nogil:
+    """A word with a high bit that is set if a byte is a backslash, and clear if none is and all are ASCII."""
+    cdef uint64_t others = word ^ <uint64_t> 0x5C5C5C5C5C5C5C5C
+    return (others - <uint64_t> 0x0101010101010101) & ~others & <uint64_t> 0x8080808080808080
+
+
 cdef inline bint copy_ascii(char *out, const Text *text, uint64_t *hashed) noexcept nogil:
-    """Copy a text of plain ASCII and give its hash, as `hash_bytes` would, in one go; False if it is something else.
+    """Copy a text of plain ASCII without a backslash and give its hash, as `hash_bytes` would, in one go; False if it
+    is something else.
 
     Up to 7 bytes behind its end are read (a text's memory has them) and written.
     """
@@ -55,14 +62,14 @@ cdef inline bint copy_ascii(char *out, const Text *text, uint64_t *hashed) noexc
     while at + 8 <= size:
         memcpy(&word, data + at, 8)
         memcpy(out + at, &word, 8)
-        seen |= word
+        seen |= word | backslashes(word)
         mixed = mix_word(mixed, word)
         at += 8
     memcpy(&word, data + at, 8)
     word &= (<uint64_t> 1 << (size % 8 * 8)) - 1
     memcpy(out + at, &word, 8)
     hashed[0] = end_hash(mixed, word)
-    return (seen | word) & <uint64_t> 0x8080808080808080 == 0
+    return (seen | word | backslashes(word)) & <uint64_t> 0x8080808080808080 == 0
 
 
 cdef inline int reserve_dictionary(Dictionary *dictionary, uint64_t more) noexcept nogil:

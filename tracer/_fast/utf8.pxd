@@ -1,4 +1,4 @@
-"""Texts that are not plain ASCII, as columns have them: valid UTF-8."""
+"""Texts that are not plain ASCII, or have backslashes: as valid UTF-8, each in a way of its own."""
 
 from libc.stdint cimport int32_t
 

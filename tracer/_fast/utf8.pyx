@@ -1,4 +1,4 @@
-"""Texts that are not plain ASCII, as columns have them: valid UTF-8."""
+"""Texts that are not plain ASCII, or have backslashes: as valid UTF-8, each in a way of its own."""
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -42,8 +42,20 @@ cdef inline int utf8_length(const unsigned char *data, uint32_t left) noexcept n
     return 0
 
 
+cdef inline bint looks_escaped(const unsigned char *data, uint32_t left) noexcept nogil:
+    """Whether the text goes on as what is written for a bad byte, or for a backslash."""
+    cdef unsigned char high, low
+    if left < 4 or data[0] != c"\\" or data[1] != c"x":
+        return False
+    high, low = data[2], data[3]
+    if high == c"5":
+        return low == c"c"
+    return (c"8" <= high <= c"9" or c"a" <= high <= c"f") and (c"0" <= low <= c"9" or c"a" <= low <= c"f")
+
+
 cdef uint64_t write_utf8(char *out, const Text *text) noexcept nogil:
-    """Copy a text as valid UTF-8, a bad byte as \\xHH; the bytes written, at most four times as many as came in."""
+    """Copy a text as valid UTF-8, a bad byte as \\xHH, and so a backslash that would look like the begin of that; the
+    bytes written, at most four times as many as came in."""
     cdef const char *digits = b"0123456789abcdef"
     cdef const unsigned char *data = <const unsigned char *> text.data
     cdef uint32_t i = 0
@@ -51,7 +63,7 @@ cdef uint64_t write_utf8(char *out, const Text *text) noexcept nogil:
     cdef int length
     while i < text.size:
         length = utf8_length(data + i, text.size - i)
-        if length:
+        if length and not looks_escaped(data + i, text.size - i):
             memcpy(out + used, data + i, length)
             used += length
             i += length
