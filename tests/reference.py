@@ -397,7 +397,7 @@ class Reference:
     def in_doubt(call: Pending, process: Process, fd: int, name: Known | None) -> bool:
         if name is None:
             return False
-        if call.is_unsure or process.table.is_replaced(fd):
+        if call.is_unsure or process.table.is_replaced((fd, call.enter.tgid) if fd == AT_FDCWD else fd):
             return True
         changed_ns = process.cwd_changed_ns if fd == AT_FDCWD else process.table.bound_ns.get(fd, 0)
         if call.was_held and changed_ns > call.enter.time_ns:

@@ -265,12 +265,12 @@ def copies_descriptor(call: Pending) -> bool:
     return call.rule.effect in (wire.EFFECT_DUP, wire.EFFECT_DUP2)
 
 
-def replaced_by(call: Pending) -> int | None:
-    """The number that the call frees or gives to another file, wire.CWD_FD among them."""
+def replaced_by(call: Pending) -> int | tuple[int, int] | None:
+    """The number that the call frees or gives to another file; wire.CWD_FD with the process whose directory it is."""
     if call.rule.effect == wire.EFFECT_CLOSE and call.arg_s32(0) >= 0:
         return call.arg_s32(0)
     if call.rule.effect in (wire.EFFECT_CHDIR, wire.EFFECT_FCHDIR, wire.EFFECT_CHROOT):
-        return wire.CWD_FD
+        return wire.CWD_FD, call.enter.tgid
     if call.rule.effect != wire.EFFECT_DUP2 or call.arg_s32(1) == call.arg_s32(0) or call.arg_s32(1) < 0:
         return None
     return call.arg_s32(1)

@@ -27,19 +27,19 @@ class Table(dict[int, Entry]):
         super().__init__(entries or {})
         self.bound_ns: dict[int, int] = dict(entries.bound_ns) if isinstance(entries, Table) else {}
         """When each number got the file that it has, or lost the one that it had."""
-        self.replacing: list[int] = []
-        self.contested: set[int] = set()
+        self.replacing: list[int | tuple[int, int]] = []
+        self.contested: set[int | tuple[int, int]] = set()
         """Numbers that several calls free or give to another file, until the last of those has ended."""
         self.too_many = False
         self.last_change = 0
 
-    def begin_replacing(self, fd: int) -> None:
+    def begin_replacing(self, fd: int | tuple[int, int]) -> None:
         if fd in self.replacing:
             self.contested.add(fd)
         self.replacing.append(fd)
         self.too_many |= len({*self.replacing}) > MOST_REPLACING
 
-    def end_replacing(self, fd: int) -> bool:
+    def end_replacing(self, fd: int | tuple[int, int]) -> bool:
         """Whether others did the same to the number."""
         contested = self.too_many or fd in self.contested
         self.replacing.remove(fd)
@@ -47,7 +47,7 @@ class Table(dict[int, Entry]):
         self.contested &= {*self.replacing}
         return contested
 
-    def is_replaced(self, fd: int) -> bool:
+    def is_replaced(self, fd: int | tuple[int, int]) -> bool:
         return self.too_many or fd in self.replacing
 
 

@@ -327,3 +327,14 @@ def test_an_enter_that_was_held_back_until_another_thread_had_changed_the_direct
         scene.feed(wire.Enter(syscall=NUMBERS["access"], args=(0, 0), paths=wire.Paths(b"x"), **held))
         row = scene.exit("access", -2)
         assert row and row["file"] == name
+
+
+def test_a_directory_of_another_process_with_the_same_table(scene: Scene) -> None:
+    """What is under way is the other one's change of its own directory."""
+    scene.cwd(b"/one")
+    scene.fork(200, flags=CLONE_FILES)
+    scene.cwd(b"/child", pid=200)
+    scene.enter("chdir", 0, path=b"/two")
+    row = scene.call("access", 0, 0, path=b"x", ret=-2, tid=200, pid=200)
+    assert row["file"] == "/child/x"
+    scene.exit("chdir", 0)

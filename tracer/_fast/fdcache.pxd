@@ -36,7 +36,7 @@ cdef enum:
 
 
 cdef struct Replaced:
-    int32_t fd
+    int64_t what  # the number, or a process's working directory, see replacing.pyx
     bint contested  # several calls at a time
     uint32_t calls
 

@@ -6,7 +6,7 @@ Where several such calls are under way for one number nobody can tell in which o
 a number that is told only at its end; what it found there by then tells whether it came before others.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from tracer._fast.calls cimport Call, argument, descriptor_argument
 from tracer._fast.events cimport (
@@ -21,8 +21,13 @@ cdef enum:
     NOTHING = -1
 
 
-cdef int32_t replaced_by(const Call *call, const syscall_rule *rule) noexcept nogil:
-    """The number that the call frees or gives to another file, TRACER_CWD_FD among them."""
+cdef inline int64_t key_of(int32_t fd, const Call *call) noexcept nogil:
+    """What `Replaced` calls a number, or the working directory, which is one's own in a table that processes share."""
+    return fd if fd != TRACER_CWD_FD else TRACER_CWD_FD - <int64_t> call.tgid
+
+
+cdef int64_t replaced_by(const Call *call, const syscall_rule *rule) noexcept nogil:
+    """The number (or working directory) that the call frees or gives to another file, as `key_of` has it."""
     cdef uint8_t effect = rule.effect
     cdef int32_t fd
     if effect == TRACER_EFFECT_CLOSE:
@@ -32,41 +37,41 @@ cdef int32_t replaced_by(const Call *call, const syscall_rule *rule) noexcept no
         fd = <int32_t> call.args[1]
         return fd if fd >= 0 and fd != <int32_t> call.args[0] else NOTHING
     if effect == TRACER_EFFECT_CHDIR or effect == TRACER_EFFECT_FCHDIR or effect == TRACER_EFFECT_CHROOT:
-        return TRACER_CWD_FD
+        return key_of(TRACER_CWD_FD, call)
     return NOTHING
 
 
-cdef Replaced *find_replaced(Table *table, int32_t fd) noexcept nogil:
+cdef Replaced *find_replaced(Table *table, int64_t what) noexcept nogil:
     cdef uint32_t index
     for index in range(table.replaced_count):
-        if table.replaced[index].fd == fd:
+        if table.replaced[index].what == what:
             return &table.replaced[index]
     return NULL
 
 
-cdef bint is_replaced(Table *table, int32_t fd) noexcept nogil:
+cdef bint is_replaced(Table *table, int64_t what) noexcept nogil:
     """Whether calls under way free the number or give it to another file, or may do so."""
-    return table.too_many or (table.replacing > 0 and find_replaced(table, fd) != NULL)
+    return table.too_many or (table.replacing > 0 and find_replaced(table, what) != NULL)
 
 
 cdef void begin_replacing(Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """At enter: note what the call is going to replace, if anything."""
     cdef Table *table = process.table
-    cdef int32_t fd = replaced_by(call, rule)
+    cdef int64_t what = replaced_by(call, rule)
     cdef Replaced *found
     call.contested = False
-    if fd == NOTHING:
+    if what == NOTHING:
         return
     call.replacing_in = table
     table.replacing += 1
-    found = find_replaced(table, fd)
+    found = find_replaced(table, what)
     if found == NULL and table.replaced_count == MAX_REPLACING:
         table.too_many = True
         return
     if found == NULL:
         found = &table.replaced[table.replaced_count]
         table.replaced_count += 1
-        found.fd = fd
+        found.what = what
         found.calls = 0
         found.contested = False
     found.contested |= found.calls > 0
@@ -76,12 +81,12 @@ cdef void begin_replacing(Call *call, const syscall_rule *rule, Process *process
 cdef void end_replacing(FdCache cache, Call *call, const syscall_rule *rule) noexcept nogil:
     """At exit, or when that was lost: in the table that it began with, whichever the process has by now."""
     cdef Table *table = call.replacing_in
-    cdef int32_t fd = replaced_by(call, rule)
+    cdef int64_t what = replaced_by(call, rule)
     cdef Replaced *found
-    if fd == NOTHING:
+    if what == NOTHING:
         return
     table.replacing -= 1
-    found = find_replaced(table, fd)
+    found = find_replaced(table, what)
     call.contested = table.too_many or found == NULL or found.contested
     if table.replacing == 0:
         table.replaced_count = 0
@@ -138,7 +143,7 @@ cdef bint is_in_doubt(FdCache cache, const Call *call, Process *process, int32_t
     cdef const Entry *entry
     if name == NULL:
         return False
-    if call.is_unsure or is_replaced(process.table, fd):
+    if call.is_unsure or is_replaced(process.table, key_of(fd, call)):
         return True
     if call.was_held and cache.changed_ns(process, fd) > call.enter_ns:
         return True
