@@ -360,6 +360,20 @@ static __always_inline void send_enter(struct bpf_raw_tracepoint_args *ctx, cons
 		forget_name(process, fd);
 }
 
+/* A call of a thread that a filter hides is not shown, but others of its process may use what it changes. */
+static __always_inline void begin_hidden(struct bpf_raw_tracepoint_args *ctx, const struct filter_config *cfg,
+					 const struct syscall_rule *rule, struct call *call)
+{
+	struct process *process = hidden_process(cfg, rule);
+
+	if (!process || read_args(call->args, ctx->args[0]))
+		return;
+	process->has_sharers = 1;
+	call->time_ns = bpf_ktime_get_boot_ns();
+	call->nr = ctx->args[1];
+	begin_use(process, rule, call);
+}
+
 /* An enter of which nothing was remembered. */
 static __always_inline void begin_enter(struct bpf_raw_tracepoint_args *ctx, const struct filter_config *cfg,
 					const struct syscall_rule *rule, struct call *call, u64 id)
@@ -374,7 +388,7 @@ static __always_inline void begin_enter(struct bpf_raw_tracepoint_args *ctx, con
 	struct process *process = is_stopped(seen.epoch) ? 0 : traced(cfg, id);
 
 	if (!process)
-		return;
+		return begin_hidden(ctx, cfg, rule, call);
 	if (!process->life)
 		begin_life(process, cfg);
 	if (rule->flags & TRACER_RULE_UNSEEN) {

@@ -18,7 +18,7 @@
 #define CLONE_NEWNS_FLAG 0x20000
 #define CLOSE_RANGE_UNSHARE 2 /* include/uapi/linux/close_range.h */
 
-#define MAX_THREADS_LOOKED_AT 64
+#define MAX_THREADS_LOOKED_AT 512
 #define ANON_NAME_BYTES 32 /* the kernel's own are shorter; a memfd, whose is the user's, has its own inode */
 
 /* The bytes of a name, and a few behind it. Those of a dentry stay as they are, so that they are equal for the same one. */
@@ -81,8 +81,8 @@ static __always_inline u32 thread_count(void)
 	return read_u32(signal + OFF_SIGNAL_NR_THREADS);
 }
 
-/* How the current process has to be watched for the sake of its threads: one may have a table or a working directory of
- * its own, or there are too many to tell.
+/* How the current process has to be watched for the sake of its threads: one has a table or a working directory of its
+ * own, or may have, where there are too many to look at.
  */
 static __always_inline u8 division(void *files, void *fs)
 {
@@ -99,7 +99,7 @@ static __always_inline u8 division(void *files, void *fs)
 			return WATCH_DIVIDED;
 		node = read_pointer(node);
 	}
-	return WATCH_COMPARED;
+	return WATCH_DIVIDED;
 }
 
 /* How a process has to be watched that began before its first call was seen. A count of users alone does not say that
@@ -112,9 +112,11 @@ static __always_inline void watch_sharing(struct process *process)
 	void *fs = read_pointer((void *)(task + OFF_TASK_FS));
 	u32 threads = thread_count();
 
-	if (read_u32(files + OFF_FILES_COUNT) != threads || read_u32(fs + OFF_FS_USERS) != threads) {
+	int shares_table = read_u32(files + OFF_FILES_COUNT) != threads;
+
+	if (shares_table || read_u32(fs + OFF_FS_USERS) != threads) {
 		process->has_sharers = 1;
-		watch(process, WATCH_COMPARED);
+		watch(process, shares_table ? WATCH_DIVIDED : WATCH_COMPARED);
 	}
 	if (threads > 1) {
 		u8 how = division(files, fs);
@@ -142,6 +144,16 @@ static __always_inline int may_change_meanwhile(const struct process *process)
 	return !HAS_IDENTITY || !process->life || process->had_threads || process->watches_identity;
 }
 
+/* The process of a thread that a filter hides, if it has shown threads that its call may concern; else null. */
+static __always_inline struct process *hidden_process(const struct filter_config *cfg, const struct syscall_rule *rule)
+{
+	struct process *process = 0;
+
+	if ((cfg->flags & THREAD_FILTERS) && rule->effect != TRACER_EFFECT_NONE)
+		process = current_process();
+	return process && !process->armed && process->life ? process : 0;
+}
+
 /* What execve leaves behind: threads, shared tables and rings of the old program are gone. */
 static __always_inline void end_life(struct process *process)
 {
@@ -152,7 +164,9 @@ static __always_inline void end_life(struct process *process)
 	process->has_sharers = 0;
 }
 
-/* A new task, by its creator. A thread shares both, a process neither; all else has to be watched. */
+/* A new task, by its creator. A thread shares both, a process neither; all else has to be watched. Processes with one
+ * table may have different roots, and call one file by different names.
+ */
 static __always_inline void note_sharing(struct process *creator, u64 clone_flags, int is_thread)
 {
 	u64 shared = clone_flags & (CLONE_FS_FLAG | CLONE_FILES_FLAG);
@@ -160,7 +174,7 @@ static __always_inline void note_sharing(struct process *creator, u64 clone_flag
 	creator->had_threads |= is_thread;
 	if (shared != (is_thread ? CLONE_FS_FLAG | CLONE_FILES_FLAG : 0)) {
 		creator->has_sharers |= !is_thread;
-		watch(creator, is_thread ? WATCH_DIVIDED : WATCH_COMPARED);
+		watch(creator, is_thread || (clone_flags & CLONE_FILES_FLAG) ? WATCH_DIVIDED : WATCH_COMPARED);
 	}
 	if (!is_thread && (clone_flags & CLONE_FS_FLAG))
 		creator->shares_fs = 1;

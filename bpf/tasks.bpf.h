@@ -48,7 +48,7 @@ static __always_inline void add_child(u32 tgid, struct process *creator, u64 clo
 	child->life = 0;
 	/* In a namespace of mounts of its own, files that it has from its creator are elsewhere (names.bpf.h). */
 	child->generation = creator->generation + (unsure || (clone_flags & CLONE_NEWNS_FLAG));
-	child->watches_identity = shares_table && creator->watches_identity ? WATCH_COMPARED : WATCH_NOT;
+	child->watches_identity = shares_table && creator->watches_identity ? WATCH_DIVIDED : WATCH_NOT;
 }
 
 /* A new task that has not run yet; the current one is its creator. */
@@ -134,8 +134,8 @@ static __always_inline void send_comm(void *task, const void *comm)
 	record.header.tid = read_u32(task + OFF_TASK_PID);
 	record.header.size = sizeof(record);
 	bpf_probe_read_kernel_str(record.body.comm, sizeof(record.body.comm), comm);
-	if (send(&record, sizeof(record)) && record.header.tid == (u32)bpf_get_current_pid_tgid()) {
-		note_thread(record.header.tid, 0); /* told again at its next call */
+	if (send(&record, sizeof(record))) {
+		note_misnamed(record.header.tid);
 		move_version(record.header.tgid);
 	}
 }

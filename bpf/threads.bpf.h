@@ -9,7 +9,9 @@
 
 #include "records.bpf.h"
 
-static __always_inline int is_thread_named(u32 tid)
+#define MISNAMED (1U << 31) /* beside a thread's number, which has 22 bits */
+
+static __always_inline int was_thread_named(u32 tid)
 {
 	u64 *word = named_threads_word(tid);
 
@@ -22,8 +24,22 @@ static __always_inline void note_thread(u32 tid, int is_named)
 	u64 *word = named_threads_word(tid);
 	u64 bit = 1ULL << (tid & 63);
 
-	if (word && is_thread_named(tid) != is_named)
+	if (word && was_thread_named(tid) != is_named)
 		__sync_fetch_and_add(word, is_named ? bit : -bit); /* as an atomic or: the other bits stay */
+}
+
+/* The thread was renamed, perhaps by another one, and there was no room to tell: it does so itself at its next call. */
+static __always_inline void note_misnamed(u32 tid)
+{
+	note_retry(tid | MISNAMED);
+}
+
+/* Whether user space knows what the current thread is called. */
+static __always_inline int is_thread_named(u32 tid)
+{
+	if (was_ring_full() && take_retry(tid | MISNAMED))
+		note_thread(tid, 0);
+	return was_thread_named(tid);
 }
 
 /* Tells what the current thread is called; 0 if the ring was full. */

@@ -25,7 +25,7 @@ BPF_ARRAY(epoch, u64, 1);
 BPF_F_TABLE("hash", u32, struct process, processes, 16384, BPF_F_NO_PREALLOC);
 BPF_ARRAY(blank_process, struct process, 1);
 BPF_F_TABLE("lru_hash", struct told_key, struct told_name, told_names, 32768, 0);
-BPF_HASH(retries, u32, u32, 16384); /* thread -> its path could not be read at enter */
+BPF_HASH(retries, u32, u32, 16384); /* thread -> its path could not be read at enter; or its name not told */
 BPF_ARRAY(changes, struct change, CHANGE_SLOTS);
 BPF_HASH(starts, u32, struct start, 16384);
 BPF_HASH(lost_enters, u32, u32, 16384); /* thread -> its enter found no room */
@@ -438,7 +438,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct process *process = traced(cfg, id);
 
 	if (!process)
-		return 0;
+		return end_hidden(ctx, cfg, rule, number);
 	watch_for_races(process, rule, ctx->args[0], ctx->args[1]);
 	u64 now = bpf_ktime_get_boot_ns();
 	int failed_only = cfg->flags & TRACER_FILTER_FAILED;
@@ -556,6 +556,7 @@ int on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	send_task_exit(group_dead);
 	retries.delete(&tid);
+	take_retry(tid | MISNAMED);
 	starts.delete(&tid);
 	lost_enters.delete(&tid);
 	if (group_dead) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Cli, Counted, Start, records_of, stop, until, until_attached, until_looked
+from conftest import Cli, Counted, Start, go_on, records_of, stop, until, until_attached, until_looked
 from test_watch import new_view
 
 import tracer
@@ -102,6 +103,28 @@ def test_what_is_left_around_lost_records_is_right(programs: Path, cli: Cli, wor
     found = {(call["ret"], call["file"]) for call in calls if call["syscall"].startswith("faccessat")}
     with_p, without_p = ("/".join([str(work), *[letter * 199] * 10, "p"]) for letter in "ab")
     assert found == {(0, with_p), (-2, without_p)}
+
+
+def test_a_thread_that_another_one_renames_while_there_is_no_room(
+    programs: Path, run, start: Start, work: Path
+) -> None:
+    """The new name is told when there is room again."""
+    process = run(programs / "misnamed")
+    assert process.stdout.readline() == b"ready\n"
+    recorder = start("record", "-o", "out.parquet", "--buffer-size", "64K", "-e", "getppid", "-p", str(process.pid))
+    until_attached(recorder)
+    for said in (b"called\n", b"renamed\n"):
+        os.write(process.stdin.fileno(), b"\n")
+        assert process.stdout.readline() == said
+        stop(recorder)  # so that the second time nobody empties the ring
+    recorder.send_signal(signal.SIGCONT)
+    until_looked(recorder, 50)
+    go_on(process)
+    assert recorder.wait(timeout=60) == 0
+    with tracer.open(work / "out.parquet") as opened:
+        assert opened.loss["ring_full"] > 1000
+        names = opened.sql("SELECT comm FROM calls WHERE comm IN ('before', 'after') ORDER BY seq")["comm"].to_pylist()
+    assert names == ["before"] + ["after"] * 500
 
 
 def test_a_recording_of_a_part_has_the_losses_of_that_part(counted: Counted, work: Path) -> None:

@@ -59,6 +59,63 @@ def test_failed_calls_alone(sharer: str, shared: str, programs: Path, cli: Cli, 
 
 
 @pytest.mark.parametrize("shared", ["number", "directory"])
+def test_a_thread_that_a_filter_hides(shared: str, programs: Path, cli: Cli, work: Path) -> None:
+    """Its calls are not shown, but what they change is noticed."""
+    program = programs / "shared_meanwhile"
+    cli(
+        "record",
+        "--comm",
+        program.name[:15],
+        "-o",
+        "out.parquet",
+        "-e",
+        SYSCALL[shared],
+        "--",
+        program,
+        "thread",
+        shared,
+        "succeed",
+    )
+    check(work / "out.parquet", shared, work)
+
+
+def check_apart(recording: Path, names: dict[int, str]) -> None:
+    """Each of the two tasks' reads has the task's own name."""
+    rows = pq.read_table(recording, filters=[("syscall", "=", "pread64"), ("offset", "in", [1, 2])]).to_pylist()
+    assert {(row["offset"], row["file"]) for row in rows} == {*names.items()}
+    assert len(rows) == 2 * ROUNDS
+
+
+@pytest.mark.parametrize("option", ["-p", "-a"])
+def test_threads_with_tables_of_their_own_among_many(
+    option: str, programs: Path, run, start: Start, work: Path
+) -> None:
+    process = run(programs / "apart", "many")
+    assert process.stdout.readline() == b"ready\n"
+    tracer = start(
+        "record", "-o", "out.parquet", "-e", "pread64", *(["-p", str(process.pid)] if option == "-p" else ["-a"])
+    )
+    until_attached(tracer)
+    go_on(process)
+    if option == "-a":
+        end(tracer)
+    else:
+        assert tracer.wait(timeout=60) == 0
+    check_apart(work / "out.parquet", {1: f"{work}/1", 2: f"{work}/2"})
+
+
+def test_threads_that_parted_while_a_filter_hid_them(programs: Path, cli: Cli, work: Path) -> None:
+    cli("record", "--comm", "reader", "-o", "out.parquet", "-e", "%desc", "--", programs / "apart", "hidden")
+    check_apart(work / "out.parquet", {1: f"{work}/1", 2: f"{work}/2"})
+
+
+def test_processes_with_one_table_and_two_roots(programs: Path, cli: Cli, work: Path) -> None:
+    """Each calls the file by its own name, however the two take turns."""
+    cli("record", "-o", "out.parquet", "-e", "%desc", "--", programs / "apart", "roots")
+    check_apart(work / "out.parquet", {1: f"{work}/root/2", 2: "/2"})
+
+
+@pytest.mark.parametrize("shared", ["number", "directory"])
 @pytest.mark.parametrize("option", ["-p", "-a"])
 def test_processes_that_shared_before_the_trace(
     option: str, shared: str, programs: Path, run, start: Start, work: Path

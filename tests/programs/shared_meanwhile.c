@@ -47,6 +47,7 @@ static int change(void *unused)
 
 	(void)unused;
 	MUST(prctl(PR_SET_PDEATHSIG, SIGKILL));
+	MUST(prctl(PR_SET_NAME, "changer"));
 	for (int i = 0;; i = !i) {
 		if (numbers)
 			MUST(dup2(files[i], NUMBER));
