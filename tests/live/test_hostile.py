@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from conftest import Cli
+from reference_columns import text_of
 
 SOURCE = Path(__file__).parent.parent / "programs" / "hostile_names.c"
 GROUPS = ["file", "comm", "process", "thread", "syscall", "error"]
@@ -46,11 +47,6 @@ int main(int argc, char **argv)
 def rows_of(recording: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = pq.read_table(recording).to_pylist()
     return rows
-
-
-def text_of(name: bytes) -> str:
-    """As docs/schema.md has it: a byte that is not UTF-8 is written as \\xHH."""
-    return name.decode("utf-8", "backslashreplace")
 
 
 def shown_harmlessly(text: str) -> bool:
