@@ -20,8 +20,7 @@
 enum watch {
 	WATCH_NOT = 0,
 	WATCH_COMPARED = 1, /* its table may change without a call that is seen: each use is compared */
-	WATCH_DIVIDED =
-		2, /* a name is one task's, since threads have different tables, or processes one: it goes with each use */
+	WATCH_DIVIDED = 2,  /* tasks differ in table, directory or root: a name is of one, and goes with each use */
 };
 
 /* One traced process. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,14 @@ def outcome(row: dict[str, Any]) -> int | str:
     return row["error"] or row["ret"]
 
 
+def until_over(tracer: subprocess.Popen[bytes], option: str) -> None:
+    """Ends a tracer of the whole machine; one of processes ends with them."""
+    if option == "-a":
+        end(tracer)
+    else:
+        assert tracer.wait(timeout=60) == 0
+
+
 @pytest.mark.parametrize("shared", ["number", "directory"])
 @pytest.mark.parametrize("sharer", ["thread", "process"])
 def test_of_a_command(sharer: str, shared: str, programs: Path, cli: Cli, work: Path) -> None:
@@ -62,20 +71,8 @@ def test_failed_calls_alone(sharer: str, shared: str, programs: Path, cli: Cli, 
 def test_a_thread_that_a_filter_hides(shared: str, programs: Path, cli: Cli, work: Path) -> None:
     """Its calls are not shown, but what they change is noticed."""
     program = programs / "shared_meanwhile"
-    cli(
-        "record",
-        "--comm",
-        program.name[:15],
-        "-o",
-        "out.parquet",
-        "-e",
-        SYSCALL[shared],
-        "--",
-        program,
-        "thread",
-        shared,
-        "succeed",
-    )
+    options = ("--comm", program.name[:15], "-o", "out.parquet", "-e", SYSCALL[shared])
+    cli("record", *options, "--", program, "thread", shared, "succeed")
     check(work / "out.parquet", shared, work)
 
 
@@ -92,15 +89,11 @@ def test_threads_with_tables_of_their_own_among_many(
 ) -> None:
     process = run(programs / "apart", "many")
     assert process.stdout.readline() == b"ready\n"
-    tracer = start(
-        "record", "-o", "out.parquet", "-e", "pread64", *(["-p", str(process.pid)] if option == "-p" else ["-a"])
-    )
+    target = ["-p", str(process.pid)] if option == "-p" else ["-a"]
+    tracer = start("record", "-o", "out.parquet", "-e", "pread64", *target)
     until_attached(tracer)
     go_on(process)
-    if option == "-a":
-        end(tracer)
-    else:
-        assert tracer.wait(timeout=60) == 0
+    until_over(tracer, option)
     check_apart(work / "out.parquet", {1: f"{work}/1", 2: f"{work}/2"})
 
 
@@ -126,10 +119,7 @@ def test_processes_that_shared_before_the_trace(
     tracer = start("record", "-o", "out.parquet", "-e", SYSCALL[shared], *target)
     until_attached(tracer)
     go_on(process)
-    if option == "-a":
-        end(tracer)
-    else:
-        assert tracer.wait(timeout=60) == 0
+    until_over(tracer, option)
     check(work / "out.parquet", shared, work, pid=pid)
 
 
