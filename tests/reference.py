@@ -180,8 +180,8 @@ class Reference:
             self.counters["enter_without_exit"] += 1
             self.end_replacing(thread, thread.pending)
         thread.has_entered = True
-        was_held = self.failed_only and not rule.flags & wire.RULE_STATE
-        call = self.resolved(Pending(enter, rule, thread.comm, changes=self.changes, was_held=was_held))
+        is_unsure = self.process(enter.tgid, enter.time_ns).void_name_ns == enter.time_ns
+        call = self.resolved(Pending(enter, rule, thread.comm, changes=self.changes, is_unsure=is_unsure))
         self.begin_replacing(thread, call)
         if rule.flags & wire.RULE_NEVER_RETURNS:
             thread.pending = None
@@ -205,7 +205,7 @@ class Reference:
         else:
             process = self.process(done.tgid, done.time_ns)
             call = self.named_late(call.with_paths(done.paths), done, process)
-            call = replace(call, contested=self.end_replacing(thread, call), is_unsure=done.is_unsure)
+            call = replace(call, contested=self.end_replacing(thread, call), is_unsure=call.is_unsure or done.is_unsure)
             call = self.without_doubtful(call, process)
             call = replace(call, contradicted=self.contradicts(call, process, number_made(call, done)))
             last_brk = process.brk
@@ -237,6 +237,7 @@ class Reference:
         bound_ns = process.table.bound_ns.get(record.fd, 0)
         since_ns = process.cwd_changed_ns if record.fd == wire.CWD_FD else bound_ns
         if known and record.time_ns < since_ns:
+            process.void_name_ns = record.time_ns
             return
         if record.fd == wire.CWD_FD:
             process.cwd = known.text if known else None
@@ -371,7 +372,7 @@ class Reference:
     def without_doubtful(self, call: Pending, process: Process) -> Pending:
         """The call without names of numbers that may have meant two files since it began."""
         is_settled = process.table.last_change <= call.changes and not process.table.replacing
-        if call.rule.effect == wire.EFFECT_CLOSE_RANGE or (is_settled and not call.is_unsure and not call.was_held):
+        if call.rule.effect == wire.EFFECT_CLOSE_RANGE or (is_settled and not call.is_unsure):
             return call
         if call.rule.effect == wire.EFFECT_CLOSE:
             return replace(call, descriptor=None) if call.contested or call.is_unsure else call
@@ -398,9 +399,6 @@ class Reference:
         if name is None:
             return False
         if call.is_unsure or process.table.is_replaced((fd, call.enter.tgid) if fd == AT_FDCWD else fd):
-            return True
-        changed_ns = process.cwd_changed_ns if fd == AT_FDCWD else process.table.bound_ns.get(fd, 0)
-        if call.was_held and changed_ns > call.enter.time_ns:
             return True
         if fd == AT_FDCWD:
             return process.cwd_change > call.changes

@@ -107,10 +107,8 @@ class Pending:
     """How many there had been when it began."""
     contested: bool = False
     """Others freed the same number, or gave it to another file, too."""
-    was_held: bool = False
-    """Its enter was kept back until it had failed, so others' changes may have come before it."""
     is_unsure: bool = False
-    """Another process may have changed what its descriptors meant: its exit says so."""
+    """Others may have changed what its descriptors meant: a name told with its enter was void, or its exit says so."""
     contradicted: bool = False
     """Another call gave the number that it made a file, and none is known to have freed it."""
 

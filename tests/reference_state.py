@@ -57,6 +57,8 @@ class Process:
     cwd: bytes | None = None
     cwd_changed_ns: int = 0
     cwd_change: int = 0
+    void_name_ns: int = 0
+    """When a name was read that was older than what it names."""
     brk: int | None = None
     last_used_ns: int = 0
 

@@ -316,17 +316,34 @@ def test_an_exec_through_a_directory_that_another_thread_changed(scene: Scene) -
     assert row["file"] == "/two/program"
 
 
-def test_an_enter_that_was_held_back_until_another_thread_had_changed_the_directory() -> None:
-    """Only where failed calls alone are shown: elsewhere its place in the ring tells that it came later."""
-    for failed_only, name in [(True, None), (False, "/two/x")]:
-        scene = Scene(failed_only=failed_only)
-        scene.cwd(b"/one")
-        began = scene.head()["time_ns"]
-        scene.call("chdir", 0, path=b"/two", tid=WORKER)
-        held = scene.head() | {"time_ns": began}
-        scene.feed(wire.Enter(syscall=NUMBERS["access"], args=(0, 0), paths=wire.Paths(b"x"), **held))
-        row = scene.exit("access", -2)
-        assert row and row["file"] == name
+@pytest.mark.parametrize(("told", "name"), [(True, None), (False, "/two/x")])
+def test_a_name_from_before_another_thread_changed_the_directory(scene: Scene, told: bool, name: str | None) -> None:
+    """A name that goes with its enter is the caller's own, which may have a directory of its own: the changed one is
+    another thread's, then. Without one the place in the ring tells which came later."""
+    scene.cwd(b"/one")
+    began = scene.head()["time_ns"]
+    scene.call("chdir", 0, path=b"/two", tid=WORKER)
+    enter = scene.head() | {"time_ns": began}
+    if told:
+        scene.feed(wire.Name(fd=wire.CWD_FD, name=wire.NameText(b"one\0", wire.NAME_COMPONENTS), **enter))
+    scene.feed(wire.Enter(syscall=NUMBERS["access"], args=(0, 0), paths=wire.Paths(b"x"), **enter))
+    row = scene.exit("access", -2)
+    assert row and row["file"] == name
+    row = scene.call("access", 0, 0, path=b"x", ret=-2)
+    assert row["file"] == "/two/x"
+
+
+@pytest.mark.parametrize("call", ["close", "read"])
+def test_a_name_from_before_another_thread_gave_the_number_to_another_file(scene: Scene, call: str) -> None:
+    scene.name(3, b"/one")
+    scene.name(4, b"/two")
+    began = scene.head()["time_ns"]
+    scene.call("dup2", 4, 3, ret=3, tid=WORKER)
+    enter = scene.head() | {"time_ns": began}
+    scene.feed(wire.Name(fd=3, name=wire.NameText(b"one\0", wire.NAME_COMPONENTS), **enter))
+    scene.feed(wire.Enter(syscall=NUMBERS[call], args=(3, 0, 0)[: 1 if call == "close" else 3], **enter))
+    row = scene.exit(call, 0)
+    assert row and row["file"] is None
 
 
 def test_a_directory_of_another_process_with_the_same_table(scene: Scene) -> None:

@@ -23,8 +23,7 @@ cdef struct Call:
     uint64_t changes  # that there were when it began, as FdCache counts them
     Table *replacing_in  # of a call that frees a number or gives it to another file, see replacing.pyx
     bint contested  # such a call, and others did the same to the number meanwhile
-    bint was_held  # its enter came when it had failed: what others changed meanwhile may stand before it
-    bint is_unsure  # another process may have changed meanwhile what its descriptors meant: set once it has `returned`
+    bint is_unsure  # what its descriptors meant others may have changed: one of its names was void, or its exit says so
     uint64_t args[8]  # the last two are always 0: see `argument`
     uint64_t aux[3]
     int64_t ret

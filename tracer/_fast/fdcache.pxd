@@ -61,6 +61,7 @@ cdef struct Process:
     Text *cwd
     uint64_t cwd_changed_ns  # by a call, the last time
     uint64_t cwd_change
+    uint64_t void_name_ns  # of a name that was older than what it names: the enter of that time meant another file
     int64_t brk
     bint brk_known
     bint gone  # /proc knows it no more; what comes later under this number begins with a fork, and is another one

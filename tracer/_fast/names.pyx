@@ -55,6 +55,7 @@ cdef class Names:
         cdef Text *name = spell_name(self.fd_cache.texts, parts.name, parts.name_text)
         if name != NULL and now_ns < self.fd_cache.changed_ns(process, fd):
             drop(name)  # it was read before another thread gave the number to another file
+            process.void_name_ns = now_ns
         elif fd == TRACER_CWD_FD:
             replace(&process.cwd, name)
         else:

@@ -139,7 +139,7 @@ cdef class Pairer:
             self.learn_comm(header, process)  # before the call begins: its name at enter, as in a replay of the stream
         thread.pending = thread.entered = True
         begin_call(&thread.call, parts)
-        thread.call.was_held = self.failed_only and not rule.flags & TRACER_RULE_STATE
+        thread.call.is_unsure = process.void_name_ns == header.time_ns
         thread.call.changes = self.fd_cache.changes
         self.names.name_files(&thread.call, rule, process, parts)
         if rule.effect != TRACER_EFFECT_NONE:
@@ -171,7 +171,7 @@ cdef class Pairer:
         call.returned = True
         call.ret = (<const exit_body *> parts.body).ret
         call.exit_ns = header.time_ns
-        call.is_unsure = header.flags & TRACER_MEANT_UNSURE != 0
+        call.is_unsure |= header.flags & TRACER_MEANT_UNSURE != 0
         process = self.process_of(thread, header)
         if rule.effect != TRACER_EFFECT_NONE:
             end_replacing(self.fd_cache, call, rule)
@@ -361,7 +361,7 @@ cdef void set_comm(TextPool *pool, Thread *thread, const uint8_t *comm) noexcept
 
 cdef inline void judge_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """Drop names of a call that may have meant something else, if there were changes."""
-    if process.table.last_change > call.changes or process.table.replacing or call.is_unsure or call.was_held:
+    if process.table.last_change > call.changes or process.table.replacing or call.is_unsure:
         drop_doubtful_names(cache, call, rule, process)
 
 
@@ -373,7 +373,7 @@ cdef inline void begin_call(Call *call, const Parts *parts) noexcept nogil:
     call.tgid = parts.header.tgid
     call.tid = parts.header.tid
     call.number = parts.header.syscall
-    call.returned = call.is_unsure = call.has_gap = call.has_comm = call.has_paths = False
+    call.returned = call.has_gap = call.has_comm = call.has_paths = False
     call.source = SOURCE_NONE
     call.returned_fd = -1
     memset(call.args, 0, sizeof(call.args))

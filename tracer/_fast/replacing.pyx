@@ -145,8 +145,6 @@ cdef bint is_in_doubt(FdCache cache, const Call *call, Process *process, int32_t
         return False
     if call.is_unsure or is_replaced(process.table, key_of(fd, call)):
         return True
-    if call.was_held and cache.changed_ns(process, fd) > call.enter_ns:
-        return True
     if fd == TRACER_CWD_FD:
         return process.cwd_change > call.changes
     entry = cache.entry(process, fd)
