@@ -91,6 +91,15 @@ def test_closing_line_and_existing_file(cli: Cli, work: Path) -> None:
     assert cli("replay", "-q", "--force", "a.raw", "-o", "b.parquet").stderr == ""
 
 
+def test_a_stream_is_not_replayed_into_itself(cli: Cli, work: Path) -> None:
+    cli("record", "-o", "a.parquet", "--raw", "a.raw", "--", "true")
+    before = (work / "a.raw").read_bytes()
+    (work / "link.raw").symlink_to("a.raw")
+    for name in ("a.raw", "link.raw"):
+        assert "into itself" in cli("replay", "--force", "a.raw", "-o", name, status=2).stderr
+    assert (work / "a.raw").read_bytes() == before
+
+
 def test_losses_are_told_again(cli: Cli, work: Path) -> None:
     cli("record", "-o", "a.parquet", "--raw", "a.raw", "--", "true")
     cli("replay", "a.raw", "-o", "b.parquet")

@@ -10,7 +10,7 @@ from tracer._fast.effects cimport apply_effect, bind_made, move_break
 from tracer._fast.events cimport (
     TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_EXEC, TRACER_FORK,
     TRACER_MAX_SYSCALLS, TRACER_MAY_BE_REFUSED, TRACER_MEANT_UNSURE, TRACER_NAME, TRACER_QUANTITY_BRK,
-    TRACER_RULE_KNOWN, TRACER_RULE_NEVER_RETURNS, TRACER_RULE_STATE, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body,
+    TRACER_RULE_KNOWN, TRACER_RULE_NEVER_RETURNS, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body,
     event_header, exec_body, exit_body, fork_body, syscall_rule, task_exit_body,
 )
 from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from tracer.cli.parameters import OutputPath
 from tracer.cli.progress import closing_line
+from tracer.errors import UsageError
 from tracer.pipeline import ReplaySession, open_recorder
 from tracer.pipeline import record as record_session
 
@@ -20,6 +22,8 @@ from tracer.pipeline import record as record_session
 def replay(file: Path, output: str, force: bool, quiet: bool) -> None:
     """Give the rows that recording live gave, from the raw stream FILE of `record --raw`. Needs no root."""
     with ReplaySession(file) as session:
+        if os.path.exists(output) and file.samefile(output):  # noqa: PTH110 - a name too long is none
+            raise UsageError("a raw stream can't be replayed into itself", hint="give another name with -o")
         recorder = open_recorder(output, force=force)
         outcome = record_session(session, recorder)
     if not quiet:
