@@ -65,8 +65,10 @@ static __always_inline void exit_compat(u64 registers, u32 number, s64 ret)
 {
 	struct process *process = current_process();
 
-	if (process)
+	if (process) {
 		forget_all(process);
+		note_thread(bpf_get_current_pid_tgid(), 0);
+	}
 	if ((ret >= 0 && compat_renames(registers, number)) || (process && process->shares_fs))
 		move_epoch();
 }

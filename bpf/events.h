@@ -36,13 +36,14 @@ typedef int64_t tr_s64;
 #define TRACER_COMM_BYTES 16
 #define TRACER_PATH_BYTES 4096 /* PATH_MAX, NUL included */
 #define TRACER_AUX_BYTES 24
-#define TRACER_CWD_FD (-100) /* AT_FDCWD: in a name record, the working directory */
+#define TRACER_CWD_FD (-100)             /* AT_FDCWD: in a name record, the working directory */
+#define TRACER_MOUNT_NAMESPACE_FD (-101) /* in a name record, the thread's namespace of mounts: its inode is told */
 
 /* event_header.type */
 enum tracer_record {
 	TRACER_ENTER = 1,     /* a syscall begins */
 	TRACER_EXIT = 2,      /* a syscall ended */
-	TRACER_NAME = 3,      /* what a descriptor (or the working directory) is called from here on */
+	TRACER_NAME = 3,      /* what a descriptor (or what has no number) is called from here on */
 	TRACER_FORK = 4,      /* a new task, before its first instruction */
 	TRACER_EXEC = 5,      /* a task runs a new program */
 	TRACER_TASK_EXIT = 6, /* a task is gone */
@@ -130,7 +131,7 @@ struct name_section {
 
 /* TRACER_NAME: header, struct name_body, name (always present, TRACER_HAS_NAME set) */
 struct name_body {
-	tr_s32 fd; /* TRACER_CWD_FD: the working directory */
+	tr_s32 fd; /* or TRACER_CWD_FD, TRACER_MOUNT_NAMESPACE_FD */
 	tr_u32 reserved;
 };
 

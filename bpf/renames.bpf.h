@@ -5,6 +5,7 @@
 
 #include "kernel.bpf.h"
 #include "maps.bpf.h"
+#include "threads.bpf.h"
 
 #define SECCOMP_IOCTL_NOTIF_ADDFD 0x40182103 /* include/uapi/linux/seccomp.h */
 #define BTRFS_IOC_SNAP_DESTROY 0x5000940f    /* include/uapi/linux/btrfs.h */
@@ -38,6 +39,15 @@ static __always_inline int renames(const struct syscall_rule *rule, u64 register
 	if (rule->effect == TRACER_EFFECT_IOCTL)
 		return !read_few_args(args, registers) && ioctl_renames(args[1]);
 	return !!(rule->flags & TRACER_RULE_RENAMES);
+}
+
+/* A call has succeeded, whoever made it. */
+static __always_inline void note_success(const struct syscall_rule *rule, u64 registers, u64 id)
+{
+	if (renames(rule, registers))
+		move_epoch();
+	if (leaves_namespace(rule))
+		note_thread(id, 0);
 }
 
 #endif

@@ -25,9 +25,10 @@ static __always_inline int send_fork(void *task, u32 child_tgid, u64 clone_flags
 	record.body.child_tid = read_u32(task + OFF_TASK_PID);
 	record.body.clone_flags = clone_flags;
 	bpf_get_current_comm(record.body.comm, sizeof(record.body.comm));
+	int is_told = was_thread_named(bpf_get_current_pid_tgid()) && !(clone_flags & CLONE_NEWNS_FLAG);
 	int failed = send(&record, sizeof(record));
 
-	note_thread(record.body.child_tid, !failed);
+	note_thread(record.body.child_tid, is_told && !failed);
 	return failed;
 }
 
@@ -83,8 +84,10 @@ static __always_inline void send_exec(u32 old_tid, u8 flags)
 	record.header.flags = flags;
 	record.body.old_tid = old_tid;
 	bpf_get_current_comm(record.body.comm, sizeof(record.body.comm));
+	int is_told = was_thread_named(old_tid);
+
 	note_thread(old_tid, 0);
-	note_thread(record.header.tid, !send(&record, sizeof(record)));
+	note_thread(record.header.tid, !send(&record, sizeof(record)) && is_told);
 }
 
 /* The process runs another program, by an execve of the thread whose number was `old_tid`. */

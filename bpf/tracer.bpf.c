@@ -427,8 +427,8 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!rule || !(rule->flags & TRACER_RULE_KNOWN))
 		return 0;
-	if ((s64)ctx->args[1] >= 0 && renames(rule, ctx->args[0]))
-		move_epoch();
+	if ((s64)ctx->args[1] >= 0)
+		note_success(rule, ctx->args[0], id);
 	if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)) || is_stopped(current_epoch()))
 		return 0;
 	struct filter_config *cfg = filter();

@@ -23,6 +23,7 @@ from reference_columns import (
     clamped,
     copies_descriptor,
     descriptor_pair,
+    device_number,
     error_name,
     fd_argument,
     fd_column,
@@ -58,7 +59,7 @@ O_CLOEXEC, O_TMPFILE_BIT = 0x80000, 0x400000
 F_SETFD = 2
 FIOCLEX, FIONCLEX = 0x5451, 0x5450
 CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC = 2, 4
-CLONE_FILES = 0x400
+CLONE_FILES, CLONE_NEWNS = 0x400, 0x20000
 
 
 def effect_methods(reference: Reference) -> dict[int, Callable[[Pending, wire.Exit, Process], None]]:
@@ -182,6 +183,7 @@ class Reference:
         thread.has_entered = True
         is_unsure = self.process(enter.tgid, enter.time_ns).void_name_ns == enter.time_ns
         call = self.resolved(Pending(enter, rule, thread.comm, changes=self.changes, is_unsure=is_unsure))
+        call = replace(call, mount_namespace=thread.mount_namespace)
         self.begin_replacing(thread, call)
         if rule.flags & wire.RULE_NEVER_RETURNS:
             thread.pending = None
@@ -231,6 +233,9 @@ class Reference:
         return call.enter.syscall == done.syscall or both == (wire.EFFECT_EXEC, wire.EFFECT_EXEC)
 
     def on_name(self, record: wire.Name) -> None:
+        if record.fd == wire.MOUNT_NAMESPACE_FD:
+            self.thread(record).mount_namespace = record.name.inode & 0xFFFF_FFFF or None
+            return
         process = self.process(record.tgid, record.time_ns)
         known = known_by_section(record.name, "proc" if record.from_proc else "kernel")
         entry = process.table.get(record.fd)
@@ -248,7 +253,11 @@ class Reference:
                 process.table[record.fd] = replace(process.table[record.fd], bound_change=entry.bound_change)
 
     def on_fork(self, fork: wire.Fork) -> None:
-        self.new_thread(fork.child_tid, Thread(fork.child_tgid, fork.comm, last_used_ns=fork.time_ns))
+        creator_thread = self.threads.get(fork.tid)
+        is_known = creator_thread and creator_thread.tgid == fork.tgid and not fork.clone_flags & CLONE_NEWNS
+        namespace = creator_thread.mount_namespace if creator_thread and is_known else None
+        child_thread = Thread(fork.child_tgid, fork.comm, namespace, last_used_ns=fork.time_ns)
+        self.new_thread(fork.child_tid, child_thread)
         if fork.child_tgid == fork.tgid:
             return
         self.processes.pop(fork.child_tgid, None)
@@ -558,6 +567,9 @@ class Reference:
             "flags": None if flags is None else signed(flags, 64),
             "file": text_of(file.text) if file else None,
             "file_source": file.source if file else None,
+            "device": device_number(file.identity[0]) if file and file.identity else None,
+            "mount_namespace": call.mount_namespace,
+            "inode": signed(file.identity[1], 64) if file and file.identity else None,
             "old_file": text_of(old_file.text) if old_file else None,
             "address_space_bytes": space_column(call, done, last_brk),
             "requested_sleep_ns": sleep_column(call),

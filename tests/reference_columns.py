@@ -6,6 +6,7 @@ docs/how-rows-are-made.md in plain Python, for clarity and not for speed.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import struct
 from dataclasses import dataclass, replace
@@ -48,6 +49,8 @@ class Known(NamedTuple):
 
     text: bytes
     source: str
+    identity: tuple[int, int] | None = None
+    """Device and inode of a descriptor's file."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Pending:
     path1: PathArgument | None = None
     path2: PathArgument | None = None
     descriptor: Known | None = None
+    mount_namespace: int | None = None
     changes: int = 0
     """How many there had been when it began."""
     contested: bool = False
@@ -166,6 +170,11 @@ def clamped(end_ns: int, start_ns: int) -> int:
 def text_of(raw: bytes) -> str:
     """What is not UTF-8 as a backslash, x and two digits; so a backslash, where that is what it would look like."""
     return re.sub(rb"\\(?=x(?:[89a-f][0-9a-f]|5c))", rb"\\x5c", raw).decode("utf-8", "backslashreplace")
+
+
+def device_number(device: int) -> int:
+    """As stat(2) has it, from the kernel's own."""
+    return os.makedev(device >> 20, device & 0xFFFFF)
 
 
 def pages(length: int) -> int:
@@ -239,7 +248,7 @@ def section_cloexec(name: wire.NameText | None) -> bool | None:
 
 def known_by_section(name: wire.NameText | None, source: str = "kernel") -> Known | None:
     text = None if name is None else section_text(name)
-    return None if text is None else Known(text, source)
+    return None if text is None else Known(text, source, (name.device, name.inode) if name and name.inode else None)
 
 
 # ---- what a call is ----

@@ -67,6 +67,7 @@ class Process:
 class Thread:
     tgid: int
     comm: bytes = b""
+    mount_namespace: int | None = None
     pending: Pending | None = None
     replacing_in: Table | None = None
     """Where the pending call gives a number to another file."""

@@ -33,7 +33,7 @@ STRAYS = ((200, 101), (300, 100), (101, 101))
 FDS = (*[3, 4, 5] * 6, 0, 6, -1, AT_FDCWD, 1 << 32 | 4, 0xFFFF_FFFF, (1 << 20) - 1, 1 << 20)
 DIRFDS = (*[AT_FDCWD, 3, 4, 5] * 3, 0xFFFF_FF9C, -1, 1 << 32 | 5)
 NEW_FDS = (*[3, 4, 5] * 6, 0, 6, (1 << 20) - 1, 1 << 20, (1 << 31) - 1)
-NAMED_FDS = (3, 4, 5, wire.CWD_FD, wire.CWD_FD, 0, -1, (1 << 20) - 1, 1 << 20)
+NAMED_FDS = (3, 4, 5, wire.CWD_FD, wire.CWD_FD, wire.MOUNT_NAMESPACE_FD, 0, -1, (1 << 20) - 1, 1 << 20)
 FLAGS = (0, 0x80000, 0x1000, 0x8, 0x4, 0x40, 0x44, 0x20, 0x2, 0x22, 0x410000, 1, 2, 6, 0x81000, 0xFFFF_FFFF, 1 << 32)
 SIZES = (0, 1, 64, 4096, 9000, -1, 1 << 40)
 LENGTHS = (0, 1, 4096, 4097, 8192, 1 << 30)
@@ -41,7 +41,7 @@ MILLISECONDS = (0, 1, 250, -1, 0xFFFF_FFFF, 0x7FFF_FFFF)
 ERRORS = (-9, -9, -4, -2, -11, -22, -35, -512, -513, -514, -515, -516, -41, -524, -4095, -4096)
 RESULTS = (0, 0, 0, 1, 7, 64, 4096, 0x13000, 1 << 40)
 STEPS_NS = (10, 10, 10, 1, 0, 0, 1000, -10, -15, -5000)
-CLONE_FLAGS = (0, 0, 0x400, 0x400, 0x10000, 0x10F00)
+CLONE_FLAGS = (0, 0, 0x400, 0x400, 0x10000, 0x10F00, 0x20000)
 COMMS = (b"sh", b"worker", b"", b"b\xffd", b"fifteen letters")
 PATHS = (
     b"/a", b"/a/b", b"x", b"../x", b"../../x", b"./y//z/.", b"", b"", b"/", b"/../q", b"d/../e", b"..", b"new\nline",
@@ -65,6 +65,7 @@ AUX_AT_ENTER: dict[int, tuple[str, tuple[Sequence[int], ...]]] = {
     wire.AUX_UTIMES: ("QQQ", ((0, 0x3FFF_FFFE), (0, 0x3FFF_FFFE), READ)),
 }
 NAME_STATUSES = (0, 0, 4, 4, 12, 12, wire.NAME_DELETED, 5, wire.NAME_INCOMPLETE, 6, 14)
+DEVICES = (0x800001, 0, 26, 0xFFFFFFFF, 0x103FFABC)
 NAME_TEXTS: dict[int, tuple[bytes, ...]] = {
     wire.NAME_NONE: (b"",),
     wire.NAME_COMPONENTS: (b"", b"b\0a\0", b"x\0", b"\xffy\0a\0", b"c\0b\0a\0"),
@@ -243,7 +244,7 @@ class Maker:
         """A name section of any kind, with a text such as the kernel or /proc would write."""
         kind = self.random.choice(NAME_KINDS)
         text, status = self.random.choice(NAME_TEXTS[kind]), self.random.choice(NAME_STATUSES)
-        return wire.NameText(text, kind, status, self.random.choice((1, 77, MASK)), 0x800001)
+        return wire.NameText(text, kind, status, self.random.choice((0, 1, 77, MASK)), self.random.choice(DEVICES))
 
     def argument(self, rule: wire.Rule, index: int) -> int:
         """A value for an argument by the role that the rule gives it."""

@@ -62,6 +62,9 @@ Loss = losses.Losses
 """Calls or names lost by cause; None where it is unknown how many."""
 
 PREFIX = "tracer."
+SQL_TYPES = {pa.int64(): "BIGINT"}
+"""Of the columns that came after the first version."""
+
 PARTITIONS = ("host", "date")
 GLOB_CHARACTERS = "*?["
 
@@ -104,6 +107,8 @@ class Part(NamedTuple):
     metadata: dict[str, str]
     may_miss: frozenset[str]
     """Columns that the file lets miss in a row, though none may."""
+    lacks: frozenset[str]
+    """Columns that the file has not, since it is older than they are: null in all of its rows."""
 
 
 class Recording:
@@ -219,7 +224,7 @@ class Recording:
         for part in self._parts:
             try:
                 with os.fdopen(_open_part(self._root, part.name), "rb") as file, pq.ParquetFile(file) as opened:
-                    for batch in opened.iter_batches(rows, columns=SCHEMA.names):
+                    for batch in opened.iter_batches(rows, columns=_columns_of(part)):
                         table = _sound(pa.Table.from_batches([batch]))
                         yield from table.replace_schema_metadata(None).combine_chunks().to_batches()
             except DAMAGE as error:
@@ -232,7 +237,7 @@ class Recording:
     def _read(self, part: Part) -> pa.Table:
         try:
             with os.fdopen(_open_part(self._root, part.name), "rb") as file:
-                table = _sound(pq.ParquetFile(file).read(columns=SCHEMA.names))
+                table = _sound(pq.ParquetFile(file).read(columns=_columns_of(part)))
         except DAMAGE as error:
             raise DamagedFileError(f"can't read {self.path / part.name}: {_first_line(error)}") from error
         if self._partitioned:
@@ -245,8 +250,9 @@ class Recording:
         sources = ", ".join(_quoted(self._source(part.name)) for part in self._parts)
         # Types are given so that a host called 007 or a folder called date=x stays the text that it is.
         hive = "true, hive_types = {'host': VARCHAR, 'date': VARCHAR}" if self._partitioned else "false"
+        lacking = frozenset.intersection(*(part.lacks for part in self._parts))
         names = [*SCHEMA.names, *(PARTITIONS if self._partitioned else ())]
-        columns = ", ".join(f'"{name}"' for name in names)
+        columns = ", ".join(_null(name) if name in lacking else f'"{name}"' for name in names)
         union = "true" if len(self._parts) > 1 else "false"
         query = f"SELECT {columns} FROM read_parquet([{sources}], union_by_name = {union}, hive_partitioning = {hive})"
         try:
@@ -343,12 +349,12 @@ def _read_part(root: int, name: str, path: Path) -> Part:
         with os.fdopen(_open_part(root, name), "rb") as file:
             footer = pq.read_metadata(file)
             metadata = _own_keys(footer.metadata or {})
-            _check_version(metadata, path, name)
-            _check_columns(footer.schema.to_arrow_schema(), path, name)
+            lacks = _newer_columns(_checked_version(metadata, path, name)) - {*footer.schema.names}
+            _check_columns(footer.schema.to_arrow_schema(), lacks, path, name)
     except DAMAGE as error:
         reason = getattr(error, "strerror", None) or "not a Parquet file, or one that was cut off"
         raise _damaged(path, name, reason) from error
-    return Part(name, footer.num_rows, metadata, _may_miss(footer.schema))
+    return Part(name, footer.num_rows, metadata, _may_miss(footer.schema), lacks)
 
 
 def _own_keys(metadata: dict[bytes, bytes]) -> dict[str, str]:
@@ -356,7 +362,7 @@ def _own_keys(metadata: dict[bytes, bytes]) -> dict[str, str]:
     return {key.removeprefix(PREFIX): value for key, value in texts if key.startswith(PREFIX)}
 
 
-def _check_version(metadata: dict[str, str], path: Path, name: str) -> None:
+def _checked_version(metadata: dict[str, str], path: Path, name: str) -> int:
     text = metadata.get("schema_version")
     if text is None:
         raise _damaged(path, name, "a Parquet file, but not tracer's (no tracer.schema_version in its footer)")
@@ -364,10 +370,26 @@ def _check_version(metadata: dict[str, str], path: Path, name: str) -> None:
         raise _damaged(path, name, f"its schema version is {text[:40]!r}")
     if int(text) > VERSION:
         raise _damaged(path, name, f"its schema version is {int(text)}, the newest known here is {VERSION}", hint=NEWER)
+    return int(text)
 
 
-def _check_columns(schema: pa.Schema, path: Path, name: str) -> None:
+def _newer_columns(version: int) -> frozenset[str]:
+    """Those that came later."""
+    return frozenset(column.name for column in COLUMNS if column.since > version)
+
+
+def _null(name: str) -> str:
+    return f'NULL::{SQL_TYPES[SCHEMA.field(name).type]} AS "{name}"'
+
+
+def _columns_of(part: Part) -> list[str]:
+    return [name for name in SCHEMA.names if name not in part.lacks]
+
+
+def _check_columns(schema: pa.Schema, lacks: frozenset[str], path: Path, name: str) -> None:
     for column in COLUMNS:
+        if column.name in lacks:
+            continue
         if schema.names.count(column.name) != 1:
             raise _damaged(path, name, f"its column {column.name} is missing or there twice")
         found, wanted = _plain(schema.field(column.name).type), _plain(column.type)
@@ -384,6 +406,8 @@ def _may_miss(found: pq.ParquetSchema) -> frozenset[str]:
 def _sound(table: pa.Table) -> pa.Table:
     """The columns of the schema, in its types, of rows without flaws. Raises one of DAMAGE."""
     for column in COLUMNS:
+        if column.name not in table.schema.names:
+            table = table.append_column(column.name, pa.nulls(table.num_rows, column.type))
         if not column.nullable and table.column(column.name).null_count:
             raise ValueError(_is_missing(column.name))
     for name in NEVER_NEGATIVE:

@@ -10,20 +10,21 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-VERSION = 1
+VERSION = 2
 """Version of the columns below, in every recording's footer as `tracer.schema_version`."""
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
 class Column(NamedTuple):
-    """One column: what it is called, how it is stored, in which unit, and what it means."""
+    """One column: what it is called, how it is stored, in which unit, what it means, and which version brought it."""
 
     name: str
     type: pa.DataType
     nullable: bool
     unit: str | None
     meaning: str
+    since: int = 1
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -57,6 +58,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("epoll_events", pa.int64(), True, None, "the event mask given to epoll_ctl"),
     Column("restarts", pa.int32(), False, None, "interrupted attempts folded into this row"),
     Column("filter_epoch", pa.int32(), False, None, "which filter of the dashboard was active"),
+    Column("device", pa.int64(), True, None, "of the descriptor's file, as stat(2) has it; null where unknown", 2),
+    Column("inode", pa.int64(), True, None, "of the descriptor's file, as the kernel saw it at the call", 2),
+    Column("mount_namespace", pa.int64(), True, None, "in which the thread was, as /proc/PID/ns/mnt has it", 2),
 )
 
 SCHEMA = pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in COLUMNS])

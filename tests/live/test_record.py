@@ -488,7 +488,7 @@ class TestFile:
         assert footer["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         assert footer["command"] == "cat /dev/null 'a b'"
         assert footer["selection"] == "close,openat"
-        assert (footer["mode"], footer["schema_version"]) == ("headless", "1")
+        assert (footer["mode"], footer["schema_version"]) == ("headless", "2")
         losses = json.loads(footer["loss"])
         assert {"ring_full", "path_truncated", "path_unreadable", "map_full", "program_skipped"} <= set(losses)
         assert set(losses.values()) == {0}

@@ -26,13 +26,13 @@ from tracer.losses import Entry
 from tracer.pipeline import loss_keys
 from tracer.repair import scan
 from tracer.repair.recover import find, recover
-from tracer.schema import SCHEMA
+from tracer.schema import SCHEMA, VERSION
 from tracer.sinks import parquet_file
 from tracer.sinks.parquet_file import ParquetFile
 from tracer.sinks.seal import seal_of
 from tracer.temporary import Leftover, leftovers_in
 
-FOOTER = {"schema_version": "1", "session": "abc", "host": "h", "loss": '{"ring_full": 0}'}
+FOOTER = {"schema_version": str(VERSION), "session": "abc", "host": "h", "loss": '{"ring_full": 0}'}
 
 
 def told() -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 
 from tracer import recording
 from tracer.errors import DamagedFileError, UsageError
-from tracer.schema import SCHEMA, VERSION
+from tracer.schema import COLUMNS, SCHEMA, VERSION
 
 CALL = {
     "time": 1_764_000_000_000_000,
@@ -62,12 +62,32 @@ class TestOneFile:
         with recording.open(path) as opened:
             assert opened.rows == 2
             assert opened.metadata == {
-                "schema_version": "1",
+                "schema_version": str(VERSION),
                 "host": "h1",
                 "command": "cat x",
                 "loss": '{"ring_full": 3}',
             }
             assert opened.loss == {"ring_full": 3}
+
+    @pytest.mark.parametrize("parts", [("a",), ("a", "b"), ("b", "a")])
+    def test_of_an_older_version_lacks_later_columns(self, tmp_path, parts):
+        """They are null, whether all parts are older ones or some."""
+        later = [column.name for column in COLUMNS if column.since > 1]
+        call = {"file": "/a", "device": 1, "inode": 7, "mount_namespace": 9}
+        old = calls_table([call]).drop_columns(later).replace_schema_metadata({"tracer.schema_version": "1"})
+        for name in parts:
+            if name == "a":
+                pq.write_table(old, tmp_path / f"{parts.index(name)}.parquet")
+            else:
+                write_recording(tmp_path / f"{parts.index(name)}.parquet", [call])
+        inodes = [None if name == "a" else 7 for name in parts]
+        with recording.open(tmp_path) as opened:
+            assert opened.arrow()["inode"].to_pylist() == inodes
+            assert [value for batch in opened.batches(10) for value in batch["inode"].to_pylist()] == inodes
+            found = opened.sql("SELECT * FROM calls ORDER BY inode NULLS FIRST")
+            assert found.column_names == SCHEMA.names
+            assert found["inode"].to_pylist() == sorted(inodes, key=bool)
+            assert found["file"].to_pylist() == ["/a"] * len(parts)
 
     def test_path_may_be_text(self, tmp_path):
         path = write_recording(tmp_path / "a.parquet", [{}])
@@ -112,7 +132,7 @@ class TestOneFile:
             table = opened.arrow()
         assert table.schema.equals(SCHEMA)
         assert table.equals(calls_table(calls))
-        assert table.schema.metadata == {b"tracer.schema_version": b"1", b"tracer.host": b"h"}
+        assert table.schema.metadata == {b"tracer.schema_version": b"%d" % VERSION, b"tracer.host": b"h"}
 
     def test_ibis_table(self, tmp_path):
         calls = [{"syscall": "read", "bytes": 5}, {"syscall": "read", "bytes": 6}, {"syscall": "close"}]
@@ -238,7 +258,7 @@ class TestFolder:
         write_recording(tmp_path / "a.parquet", [], host="h1", mode="tui")
         write_recording(tmp_path / "b.parquet", [], host="h2", mode="tui")
         with recording.open(tmp_path) as opened:
-            assert opened.metadata == {"schema_version": "1", "mode": "tui"}
+            assert opened.metadata == {"schema_version": str(VERSION), "mode": "tui"}
 
     def test_losses_add_up_and_unknown_stays_unknown(self, tmp_path):
         write_recording(tmp_path / "a.parquet", [], loss='{"ring_full": 2, "map_full": 1, "mismatched": 4}')
@@ -340,6 +360,12 @@ class TestNotARecording:
         table = change(calls_table([{}])).replace_schema_metadata({"tracer.schema_version": "1"})
         pq.write_table(table, tmp_path / "a.parquet")
         with pytest.raises(DamagedFileError, match=message):
+            recording.open(tmp_path / "a.parquet")
+
+    def test_a_column_that_its_version_has_is_missing(self, tmp_path):
+        table = calls_table([{}]).drop_columns("inode").replace_schema_metadata({"tracer.schema_version": str(VERSION)})
+        pq.write_table(table, tmp_path / "a.parquet")
+        with pytest.raises(DamagedFileError, match="column inode is missing"):
             recording.open(tmp_path / "a.parquet")
 
     @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(os.devnull)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from pathlib import Path
@@ -415,6 +416,25 @@ def test_when_an_empty_path_means_the_directory(
     assert (row["file"], row["file_source"]) == (file, sources[file])
     if name in ("fspick", "open_tree"):
         assert scene.file(4) == "/d"
+
+
+def test_which_file_a_descriptor_is(scene: Scene) -> None:
+    """Device and inode are the file's that the kernel named: what was put together from paths has none."""
+    ids = {"inode": 77, "device": 8 << 20 | 1}
+    said = {"device": os.makedev(8, 1), "inode": 77}
+    scene.feed(Name(fd=5, name=NameText(b"d\0", wire.NAME_COMPONENTS, **ids), **scene.head()))
+    read, empty = scene.call("read", 5, 0, 0), scene.call("newfstatat", 5, 0, 0, 0x1000, path=Paths(b""))
+    scene.call("dup", 5, ret=6)
+    copied, relative = scene.call("read", 6, 0, 0), scene.call("newfstatat", 5, 0, 0, 0, path=b"x")
+    for row in (read, empty, copied):
+        assert {key: row[key] for key in said} == said
+    assert (relative["file"], relative["device"], relative["inode"]) == ("/d/x", None, None)
+    scene.open(b"/w", 7)
+    assert scene.call("read", 7, 0, 0)["inode"] is None
+    scene.enter("openat", -100, 0, 0, path=b"/link")
+    opened = scene.exit("openat", 8, name=NameText(b"e\0", wire.NAME_COMPONENTS, inode=1 << 63, device=0xFFFFF))
+    assert opened
+    assert (opened["file"], opened["device"], opened["inode"]) == ("/e", os.makedev(0, 0xFFFFF), -1 << 63)
 
 
 OMIT = struct.Struct("=QQQ").pack(0x3FFF_FFFE, 0x3FFF_FFFE, 1)

@@ -19,7 +19,7 @@ cdef enum:
 
 
 cdef enum:
-    BITMAP_COUNT = 18
+    BITMAP_COUNT = 20
 
 
 cdef struct Pointers:
@@ -49,6 +49,9 @@ cdef struct Pointers:
     int32_t *epoll_op
     int32_t *epoll_target_fd
     int64_t *epoll_events
+    int64_t *device
+    int64_t *inode
+    int64_t *mount_namespace
     uint8_t *has_gap_ns
     uint8_t *has_latency_ns
     uint8_t *has_fd
@@ -67,6 +70,8 @@ cdef struct Pointers:
     uint8_t *has_epoll_op
     uint8_t *has_epoll_target_fd
     uint8_t *has_epoll_events
+    uint8_t *has_inode
+    uint8_t *has_mount_namespace
 
 
 cdef struct BitPlace:

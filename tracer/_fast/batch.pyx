@@ -18,16 +18,16 @@ DTYPES = {
     "bytes": np.int64, "requested_bytes": np.int64, "offset": np.int64, "flags": np.int64, "file": np.int32,
     "file_source": np.int32, "old_file": np.int32, "address_space_bytes": np.int64, "requested_sleep_ns": np.int64,
     "nfds": np.int32, "timeout_ns": np.int64, "epoll_op": np.int32, "epoll_target_fd": np.int32,
-    "epoll_events": np.int64,
+    "epoll_events": np.int64, "device": np.int64, "inode": np.int64, "mount_namespace": np.int64,
 }
 
 NULLABLE = (
     "gap_ns", "latency_ns", "fd", "ret", "error", "bytes", "requested_bytes", "offset", "flags", "file", "file_source",
     "old_file", "address_space_bytes", "requested_sleep_ns", "nfds", "timeout_ns", "epoll_op", "epoll_target_fd",
-    "epoll_events",
+    "epoll_events", "device", "inode", "mount_namespace",
 )
 
-SAME_VALIDITY = {"file_source": "file"}
+SAME_VALIDITY = {"file_source": "file", "device": "inode"}
 
 BITMAPS = tuple(name for name in NULLABLE if name not in SAME_VALIDITY)  # in their order in Pointers
 
@@ -97,6 +97,9 @@ cdef class Buffers:
         self.at.epoll_op = <int32_t *> address(arrays["epoll_op"])
         self.at.epoll_target_fd = <int32_t *> address(arrays["epoll_target_fd"])
         self.at.epoll_events = <int64_t *> address(arrays["epoll_events"])
+        self.at.device = <int64_t *> address(arrays["device"])
+        self.at.inode = <int64_t *> address(arrays["inode"])
+        self.at.mount_namespace = <int64_t *> address(arrays["mount_namespace"])
         for i, name in enumerate(BITMAPS):
             bitmaps(&self.at)[i] = <uint8_t *> address(arrays["has_" + name])
         return 0

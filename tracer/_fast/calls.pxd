@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from tracer._fast.events cimport TRACER_PATH_OK, TRACER_PATH_TRUNCATED, syscall_rule
-from tracer._fast.fdcache cimport Table
+from tracer._fast.fdcache cimport Identity, Table
 from tracer._fast.text cimport Text, replace
 
 
@@ -11,6 +11,7 @@ cdef struct PathSlot:
     # one path argument
     Text *directory  # that it is relative to, as it was called at enter; NULL: unknown, or not needed
     uint8_t directory_source
+    Identity identity  # of that directory, if it is a descriptor's
     uint8_t status
     bint on_success  # it is empty and meant the directory: a name only if the call succeeds
 
@@ -30,6 +31,7 @@ cdef struct Call:
     int64_t space_bytes  # of brk
     uint32_t tgid
     uint32_t tid
+    uint32_t mount_namespace  # 0: unknown
     uint16_t number
     bint returned
     bint has_gap
@@ -38,6 +40,7 @@ cdef struct Call:
     bint has_paths  # `old_file` and `paths` are in use
     uint8_t source  # of `file`
     int32_t returned_fd  # a descriptor that the call made, or -1
+    Identity identity  # of `file`, if it is a descriptor's
     Text *comm
     Text *file
     Text *old_file

@@ -11,7 +11,7 @@ from tracer._fast.calls cimport Call, argument, descriptor_argument, is_errno
 from tracer._fast.events cimport TRACER_MAX_SYSCALLS, TRACER_QUANTITY_EPOLL_CTL, TRACER_QUANTITY_NONE, syscall_rule
 from tracer._fast.text cimport Text, drop, new_text
 from tracer._fast.values cimport (
-    address_space, call_flags, file_offset, moved_bytes, requested_bytes, requested_sleep, timeout,
+    address_space, call_flags, device_number, file_offset, moved_bytes, requested_bytes, requested_sleep, timeout,
 )
 
 import errno
@@ -129,6 +129,9 @@ cdef class ColumnBuilder:
         self.fill_text(at.comm, row, IN_COMM, call.comm if call.comm != NULL else self.empty_text)
         self.fill_text(at.syscall, row, IN_SYSCALL, self.syscall_texts[call.number])
         self.fill_text(at.family, row, IN_FAMILY, self.family_texts[rule.family & 63])
+        if call.mount_namespace != 0:
+            at.mount_namespace[row] = call.mount_namespace
+            mark(at.has_mount_namespace, place)
         if call.has_gap:
             at.gap_ns[row] = <int64_t> call.gap_ns
             mark(at.has_gap_ns, place)
@@ -165,6 +168,10 @@ cdef class ColumnBuilder:
         if call.file != NULL and self.fill_text(at.file, row, IN_FILE, call.file):
             self.fill_text(at.file_source, row, IN_FILE_SOURCE, self.source_texts[call.source & 3])
             mark(at.has_file, place)
+            if call.identity.inode != 0:
+                at.device[row] = device_number(call.identity.device)
+                at.inode[row] = <int64_t> call.identity.inode
+                mark(at.has_inode, place)
         if call.old_file != NULL and self.fill_text(at.old_file, row, IN_OLD_FILE, call.old_file, IN_SECOND_PLACE):
             mark(at.has_old_file, place)
 

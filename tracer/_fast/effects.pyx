@@ -13,7 +13,7 @@ from tracer._fast.events cimport (
 from tracer._fast.fdcache cimport (
     CLOEXEC_SET, CLOEXEC_UNKNOWN, CLOEXEC_UNSET, Entry, FdCache, Process, SOURCE_FD, SOURCE_KERNEL, SOURCE_NONE,
 )
-from tracer._fast.names cimport is_closed, section_cloexec
+from tracer._fast.names cimport is_closed, section_cloexec, section_identity
 from tracer._fast.paths cimport spell_name
 from tracer._fast.records cimport Parts
 from tracer._fast.replacing cimport is_contradicted
@@ -77,6 +77,7 @@ cdef void bind_made(FdCache cache, const syscall_rule *rule, Process *process, c
     cache.changes += 1
     cache.bind(process, fd, spell_name(cache.texts, parts.name, parts.name_text), SOURCE_KERNEL,
                section_cloexec(parts.name, CLOEXEC_UNKNOWN), parts.header.time_ns)
+    cache.identify(process, fd, section_identity(parts.name))
     process.table.last_change = cache.changes
 
 
@@ -129,8 +130,7 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
         call.returned_fd = <int32_t> call.ret
     if name != NULL:
         cache.bind(process, call.ret, share(name), SOURCE_KERNEL, cloexec, call.exit_ns)
-        replace(&call.file, name)
-        call.source = SOURCE_KERNEL
+        name_made(cache, call, process, call.ret, name, parts)
     elif is_known and opened and call.file != NULL and not flags & O_TMPFILE_BIT:
         cache.bind(process, call.ret, share(call.file), SOURCE_FD, cloexec, call.exit_ns)
     else:
@@ -138,6 +138,15 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
         if rule.path_arg < 0:  # an accept's row is not about the listener
             replace(&call.file, NULL)
             call.source = SOURCE_NONE
+
+
+cdef void name_made(FdCache cache, Call *call, Process *process, int64_t fd, Text *name,
+                    const Parts *parts) noexcept nogil:
+    """The call's file is that of a number that it made, as the exit tells it. Takes the name over."""
+    replace(&call.file, name)
+    call.source = SOURCE_KERNEL
+    call.identity = section_identity(parts.name)
+    cache.identify(process, fd, call.identity)
 
 
 cdef void apply_close(FdCache cache, const Call *call, Process *process) noexcept nogil:
@@ -167,6 +176,7 @@ cdef void duplicate(FdCache cache, const Call *call, Process *process, int64_t f
     name = spell_name(cache.texts, parts.name, parts.name_text)
     if name != NULL:
         cache.bind(process, fd, name, SOURCE_KERNEL, cloexec, call.exit_ns)
+        cache.identify(process, fd, section_identity(parts.name))
     else:
         cache.copy_entry(process, <int32_t> call.args[0], fd, cloexec, call.exit_ns)
 
@@ -221,8 +231,7 @@ cdef void bind_pair(FdCache cache, Call *call, Process *process, const Parts *pa
     if name != NULL:
         cache.bind(process, first, share(name), SOURCE_KERNEL, section_cloexec(parts.name, CLOEXEC_UNKNOWN),
                    call.exit_ns)
-        replace(&call.file, name)
-        call.source = SOURCE_KERNEL
+        name_made(cache, call, process, first, name, parts)
 
 
 cdef void change_directory(const Call *call, uint8_t effect, Process *process) noexcept nogil:

@@ -12,6 +12,7 @@ cdef extern from "events.h" nogil:
         TRACER_PATH_BYTES
         TRACER_AUX_BYTES
         TRACER_CWD_FD
+        TRACER_MOUNT_NAMESPACE_FD
 
         TRACER_ENTER
         TRACER_EXIT

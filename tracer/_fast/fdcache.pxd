@@ -22,10 +22,17 @@ cdef enum CloseOnExec:
     CLOEXEC_UNKNOWN = 2
 
 
+cdef struct Identity:
+    # of a file, as the kernel has it; no inode (0) where it is not known
+    uint64_t inode
+    uint32_t device
+
+
 cdef struct Entry:
     Text *name  # NULL: nothing is known of this number
     uint64_t bound_ns  # when it got the file that it has, or lost the one that it had
     uint64_t bound_change  # the change by which it got its file, as FdCache counts them
+    Identity identity
     uint8_t source
     uint8_t cloexec
 
@@ -89,6 +96,7 @@ cdef class FdCache:
                    uint64_t now_ns) noexcept nogil
     cdef void put(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                   uint64_t now_ns) noexcept nogil
+    cdef void identify(self, Process *process, int64_t fd, Identity identity) noexcept nogil
     cdef void rename(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                      uint64_t now_ns) noexcept nogil
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil

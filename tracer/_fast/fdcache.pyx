@@ -275,8 +275,15 @@ cdef class FdCache:
         replace(&found.name, name)
         found.bound_ns = now_ns
         found.bound_change = self.changes
+        found.identity.inode = 0
         found.source = source
         found.cloexec = cloexec
+
+    cdef void identify(self, Process *process, int64_t fd, Identity identity) noexcept nogil:
+        """Note which file it is that a number has just been bound to."""
+        cdef Entry *found = self.entry(process, fd)
+        if found != NULL:
+            found.identity = identity
 
     cdef void rename(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                      uint64_t now_ns) noexcept nogil:
@@ -311,10 +318,13 @@ cdef class FdCache:
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,
                          uint64_t now_ns) noexcept nogil:
         cdef Entry *found = self.entry(process, source_fd)
+        cdef Identity identity
         if found == NULL:
             self.forget(process, fd, now_ns)
         else:
+            identity = found.identity
             self.put(process, fd, share(found.name), found.source, cloexec, now_ns)
+            self.identify(process, fd, identity)
 
     cdef void mark(self, Process *process, int64_t fd, uint8_t cloexec) noexcept nogil:
         cdef Entry *found = self.entry(process, fd)

@@ -6,7 +6,7 @@ from tracer._fast.calls cimport Call, PathSlot
 from tracer._fast.events cimport (
     TRACER_NAME_CLOEXEC, TRACER_NAME_CLOEXEC_KNOWN, TRACER_NAME_NONE, name_section, syscall_rule,
 )
-from tracer._fast.fdcache cimport CLOEXEC_SET, CLOEXEC_UNSET, FdCache, Process
+from tracer._fast.fdcache cimport CLOEXEC_SET, CLOEXEC_UNSET, FdCache, Identity, Process
 from tracer._fast.procfs cimport Answers
 from tracer._fast.records cimport Parts
 
@@ -37,6 +37,11 @@ cdef inline bint may_be_named_late(const Call *call, const syscall_rule *rule, c
 cdef inline bint is_closed(const name_section *section) noexcept nogil:
     """Whether the kernel says that the number is not open any more."""
     return section != NULL and section.kind == TRACER_NAME_NONE
+
+
+cdef inline Identity section_identity(const name_section *section) noexcept nogil:
+    """Which file a section names; what /proc answered does not tell."""
+    return Identity(section.inode, section.device) if section != NULL else Identity(0, 0)
 
 
 cdef inline uint8_t section_cloexec(const name_section *section, uint8_t otherwise) noexcept nogil:

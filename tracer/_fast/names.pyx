@@ -62,6 +62,7 @@ cdef class Names:
             self.fd_cache.rename(process, fd, name,
                                  SOURCE_PROC if parts.header.flags & TRACER_FROM_PROC else SOURCE_KERNEL,
                                  section_cloexec(parts.name, CLOEXEC_UNKNOWN), now_ns)
+            self.fd_cache.identify(process, fd, section_identity(parts.name))
 
     cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil:
         """Look a descriptor (or the working directory) up in /proc; what it answers is bound as a record's name is."""
@@ -99,6 +100,7 @@ cdef class Names:
             if entry != NULL:
                 call.file = share(entry.name)
                 call.source = entry.source
+                call.identity = entry.identity
 
     cdef void name_late(self, Call *call, const syscall_rule *rule, Process *process,
                         const Parts *parts) noexcept nogil:
@@ -127,6 +129,7 @@ cdef class Names:
         if entry != NULL and entry.source == SOURCE_PROC and entry.bound_ns == call.exit_ns:
             call.file = share(entry.name)
             call.source = SOURCE_PROC
+            call.identity = entry.identity
 
     cdef void name_paths(self, Call *call, const syscall_rule *rule, Process *process,
                          const Parts *parts) noexcept nogil:
@@ -134,6 +137,7 @@ cdef class Names:
         call.has_paths = True
         for i in range(2):
             call.paths[i].directory_source = 0
+            call.paths[i].identity.inode = 0
             call.paths[i].on_success = False
         call.paths[0].status = parts.paths.status1
         call.paths[1].status = parts.paths.status2
@@ -162,6 +166,7 @@ cdef class Names:
         if entry != NULL:
             slot.directory = share(entry.name)
             slot.directory_source = entry.source
+            slot.identity = entry.identity
 
 
 cdef void reread_paths(TextPool *pool, Call *call, const syscall_rule *rule, const Parts *parts) noexcept nogil:
@@ -178,12 +183,15 @@ cdef void set_path(
 ) noexcept nogil:
     """Fill file or old_file from one path argument: the last path is the file."""
     cdef uint8_t source = SOURCE_NONE
+    cdef PathSlot *slot = &call.paths[which]
     cdef Text *name = meant_file(pool, call, rule, which, text, size, &source)
     if which == 0 and rule.path2_arg >= 0:
         replace(&call.old_file, name)
     else:
         replace(&call.file, name)
         call.source = source
+        if slot.on_success:
+            call.identity = slot.identity
 
 
 cdef Text *meant_file(TextPool *pool, Call *call, const syscall_rule *rule, int which, const char *text, uint32_t size,

@@ -23,6 +23,7 @@ cdef struct Thread:
     bint has_end
     bint entered
     bint pending
+    uint32_t mount_namespace  # 0: unknown
     Text *comm  # NULL: unknown
     Process *process  # its own, while `drops` is what the cache has
     uint64_t drops  # 0: its process was not asked for yet

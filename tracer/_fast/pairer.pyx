@@ -9,9 +9,9 @@ from tracer._fast.calls cimport Call, clear_call, is_errno
 from tracer._fast.effects cimport apply_effect, bind_made, move_break
 from tracer._fast.events cimport (
     TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_EXEC, TRACER_FORK,
-    TRACER_MAX_SYSCALLS, TRACER_MAY_BE_REFUSED, TRACER_MEANT_UNSURE, TRACER_NAME, TRACER_QUANTITY_BRK,
-    TRACER_RULE_KNOWN, TRACER_RULE_NEVER_RETURNS, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body,
-    event_header, exec_body, exit_body, fork_body, syscall_rule, task_exit_body,
+    TRACER_MAX_SYSCALLS, TRACER_MAY_BE_REFUSED, TRACER_MEANT_UNSURE, TRACER_MOUNT_NAMESPACE_FD, TRACER_NAME,
+    TRACER_QUANTITY_BRK, TRACER_RULE_KNOWN, TRACER_RULE_NEVER_RETURNS, TRACER_RULE_WANTED, TRACER_TASK_EXIT, comm_body,
+    event_header, exec_body, exit_body, fork_body, name_body, syscall_rule, task_exit_body,
 )
 from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
@@ -27,6 +27,7 @@ cdef extern from "string.h" nogil:
 
 cdef enum:
     MAX_THREADS = 65536
+    CLONE_NEWNS = 0x20000  # include/uapi/linux/sched.h
 
 
 @cython.final
@@ -139,6 +140,7 @@ cdef class Pairer:
             self.learn_comm(header, process)  # before the call begins: its name at enter, as in a replay of the stream
         thread.pending = thread.entered = True
         begin_call(&thread.call, parts)
+        thread.call.mount_namespace = thread.mount_namespace
         thread.call.is_unsure = process.void_name_ns == header.time_ns
         thread.call.changes = self.fd_cache.changes
         self.names.name_files(&thread.call, rule, process, parts)
@@ -202,17 +204,28 @@ cdef class Pairer:
             bind_made(self.fd_cache, rule, process, parts)
 
     cdef void on_name(self, const Parts *parts) noexcept nogil:
-        cdef Process *process = self.fd_cache.get_process(parts.header.tgid, parts.header.time_ns)
+        cdef Process *process
+        cdef Thread *thread
+        if (<const name_body *> parts.body).fd == TRACER_MOUNT_NAMESPACE_FD:
+            thread = self.get_thread(parts.header)
+            if thread != NULL:
+                thread.mount_namespace = <uint32_t> parts.name.inode
+            return
+        process = self.fd_cache.get_process(parts.header.tgid, parts.header.time_ns)
         if process != NULL:
             self.names.bind(process, parts)
 
     cdef void on_fork(self, const event_header *header, const fork_body *body) noexcept nogil:
-        cdef Thread *thread
+        cdef Thread *thread = <Thread *> find(&self.threads, header.tid)
+        cdef uint32_t mount_namespace = 0
+        if thread != NULL and thread.tgid == header.tgid and not body.clone_flags & CLONE_NEWNS:
+            mount_namespace = thread.mount_namespace
         self.drop_thread(body.child_tid)
         if body.child_tgid != header.tgid:
             self.fd_cache.fork_process(header, body)
         thread = self.new_thread(body.child_tid, body.child_tgid, header.time_ns)
         if thread != NULL:
+            thread.mount_namespace = mount_namespace
             set_comm(self.fd_cache.texts, thread, body.comm)
 
     cdef void on_exec(self, const event_header *header, const exec_body *body) noexcept nogil:
@@ -375,6 +388,7 @@ cdef inline void begin_call(Call *call, const Parts *parts) noexcept nogil:
     call.number = parts.header.syscall
     call.returned = call.has_gap = call.has_comm = call.has_paths = False
     call.source = SOURCE_NONE
+    call.identity.inode = 0
     call.returned_fd = -1
     memset(call.args, 0, sizeof(call.args))
     memcpy(call.args, parts.body, parts.nargs * sizeof(uint64_t))

@@ -18,8 +18,8 @@ from tracer._fast import batch
 
 
 cdef enum:
-    COLUMNS = 26  # the arrays that begin Pointers
-    BITMAPS = 18  # the bitmaps that end it
+    COLUMNS = 29  # the arrays that begin Pointers
+    BITMAPS = 20  # the bitmaps that end it
     MOST_ROWS = 1 << 20
     FIRST_QUEUE_BYTES = 1 << 16
 

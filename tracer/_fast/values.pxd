@@ -82,6 +82,12 @@ cdef inline bint call_flags(const Call *call, const syscall_rule *rule, int64_t 
     return True
 
 
+cdef inline int64_t device_number(uint32_t device) noexcept nogil:
+    """As stat(2) has it (gnu_dev_makedev of glibc) from the kernel's own (include/linux/kdev_t.h)."""
+    cdef int64_t major = device >> 20, minor = device & 0xFFFFF
+    return (major & 0xFFF) << 8 | minor & 0xFF | (minor & ~0xFF) << 12
+
+
 cdef inline int64_t whole_pages(uint64_t size) noexcept nogil:
     return <int64_t> ((size + 4095) & ~<uint64_t> 4095)
 

@@ -67,6 +67,7 @@ IDENTITY_FIELDS: dict[str, tuple[str, str]] = {
     "OFF_MOUNT_MNT_NS": ("mount", "mnt_ns"),
     "OFF_TASK_NSPROXY": ("task_struct", "nsproxy"),
     "OFF_NSPROXY_MNT_NS": ("nsproxy", "mnt_ns"),
+    "OFF_MNT_NS_INUM": ("mnt_namespace", "ns.inum"),
 }
 """What is needed besides to notice that a descriptor means another file without a call that says so."""
 
