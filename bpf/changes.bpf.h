@@ -86,17 +86,12 @@ static __always_inline void note_change(struct change *change, u64 now)
 		change->last_ns = now;
 }
 
-/* The begin of a call of a process whose calls may be changed by others: what it means may change from here on, and it
- * may change what theirs mean.
- */
-static __always_inline void begin_use(const struct process *process, const struct syscall_rule *rule,
-				      const struct call *call)
+/* A call begins: what it means may change from here on, and it may change what those of others mean. */
+static __always_inline void note_begin(const struct syscall_rule *rule, const struct call *call)
 {
 	s32 fd = changed_fd(rule, call);
 	struct start start = {.time_ns = call->time_ns, .nr = call->nr};
 
-	if (!is_changed_by_others(process))
-		return;
 	note_start(&start);
 	keep_start(&start);
 	struct change *change = fd == NO_FD ? 0 : change_of(start.files, fd);
@@ -105,6 +100,14 @@ static __always_inline void begin_use(const struct process *process, const struc
 		return;
 	__sync_fetch_and_add(&change->under_way, 1);
 	note_change(change, call->time_ns);
+}
+
+/* The same, if the process's calls may be changed by others. */
+static __always_inline void begin_use(const struct process *process, const struct syscall_rule *rule,
+				      const struct call *call)
+{
+	if (is_changed_by_others(process))
+		note_begin(rule, call);
 }
 
 /* The end of what was noted as begun. */

@@ -360,18 +360,24 @@ static __always_inline void send_enter(struct bpf_raw_tracepoint_args *ctx, cons
 		forget_name(process, fd);
 }
 
-/* A call of a thread that a filter hides is not shown, but others of its process may use what it changes. */
+/* A call of a task that is not traced, or of a thread that a filter hides. It is not shown, but others may use what it
+ * changes: those of its process, and those that share its table.
+ */
 static __always_inline void begin_hidden(struct bpf_raw_tracepoint_args *ctx, const struct filter_config *cfg,
 					 const struct syscall_rule *rule, struct call *call)
 {
 	struct process *process = hidden_process(cfg, rule);
 
-	if (!process || read_args(call->args, ctx->args[0]))
+	if (!process && !cfg->has_outsiders)
 		return;
-	process->has_sharers = 1;
+	if (read_args(call->args, ctx->args[0]))
+		return;
 	call->time_ns = bpf_ktime_get_boot_ns();
 	call->nr = ctx->args[1];
-	begin_use(process, rule, call);
+	if (process)
+		process->has_sharers = 1;
+	if (changed_fd(rule, call) != NO_FD)
+		note_begin(rule, call);
 }
 
 /* An enter of which nothing was remembered. */

@@ -292,7 +292,7 @@ struct filter_config {
 	tr_u32 tid;
 	tr_u64 cgroup_id;
 	tr_u32 cgroup_level;
-	tr_u32 reserved;
+	tr_u32 has_outsiders; /* set by the kernel program: tasks that are not traced may share a table with those that are */
 	tr_u8 comm[TRACER_COMM_BYTES];
 };
 

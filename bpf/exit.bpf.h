@@ -73,19 +73,22 @@ static __always_inline void forget_names(struct process *process, const struct s
 	}
 }
 
-/* The end of a call of a thread that a filter hides. */
+/* The end of a call of a task that is not traced, or of a thread that a filter hides. */
 static __always_inline int end_hidden(struct bpf_raw_tracepoint_args *ctx, const struct filter_config *cfg,
 				      const struct syscall_rule *rule, u32 number)
 {
 	struct process *process = hidden_process(cfg, rule);
 	struct call *call = current_call();
 
-	if (!process || !call || read_args(call->args, ctx->args[0]))
+	if ((!process && !cfg->has_outsiders) || !call || read_args(call->args, ctx->args[0]))
 		return 0;
 	call->exit_time_ns = bpf_ktime_get_boot_ns();
 	call->ret = ctx->args[1];
 	call->nr = number;
-	end_use(process, rule, call);
+	if (changed_fd(rule, call) != NO_FD && take_start(call))
+		end_change(rule, call);
+	if (!process)
+		return 0;
 	if (rule->effect == TRACER_EFFECT_UNSHARE || rule->effect == TRACER_EFFECT_CLOSE_RANGE)
 		note_unsharing(process, rule, call);
 	return 0;

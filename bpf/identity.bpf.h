@@ -74,6 +74,15 @@ static __always_inline void watch(struct process *process, u8 how)
 	move_version(bpf_get_current_pid_tgid() >> 32);
 }
 
+/* From now on other tasks' changes of tables are looked at, too: one of them may be a traced process's. */
+static __always_inline void note_outsiders(void)
+{
+	struct filter_config *cfg = filter();
+
+	if (cfg)
+		cfg->has_outsiders = 1;
+}
+
 static __always_inline u32 thread_count(void)
 {
 	void *signal = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_SIGNAL));
@@ -114,6 +123,8 @@ static __always_inline void watch_sharing(struct process *process)
 
 	int shares_table = read_u32(files + OFF_FILES_COUNT) != threads;
 
+	if (shares_table)
+		note_outsiders();
 	if (shares_table || read_u32(fs + OFF_FS_USERS) != threads) {
 		process->has_sharers = 1;
 		watch(process, shares_table ? WATCH_DIVIDED : WATCH_COMPARED);
@@ -174,6 +185,8 @@ static __always_inline void note_sharing(struct process *creator, u64 clone_flag
 	creator->had_threads |= is_thread;
 	if (shared != (is_thread ? CLONE_FS_FLAG | CLONE_FILES_FLAG : 0)) {
 		creator->has_sharers |= !is_thread;
+		if (!is_thread && (clone_flags & CLONE_FILES_FLAG))
+			note_outsiders();
 		watch(creator, is_thread || (clone_flags & CLONE_FILES_FLAG) ? WATCH_DIVIDED : WATCH_COMPARED);
 	}
 	if (!is_thread && (clone_flags & CLONE_FS_FLAG))

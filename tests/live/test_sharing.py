@@ -123,6 +123,21 @@ def test_processes_that_shared_before_the_trace(
     check(work / "out.parquet", shared, work, pid=pid)
 
 
+@pytest.mark.parametrize("later", [(), ("later",)], ids=["before", "later"])
+@pytest.mark.parametrize("shared", ["number", "directory"])
+def test_a_process_that_is_not_traced(
+    shared: str, later: tuple[str, ...], programs: Path, run, start: Start, work: Path
+) -> None:
+    """What it changes is noticed, whoever made it."""
+    process = run(programs / "shared_meanwhile", "process", shared, "succeed", *later)
+    pid = int(process.stdout.readline().split()[0])
+    tracer = start("record", "-o", "out.parquet", "-e", SYSCALL[shared], "-p", str(pid))
+    until_attached(tracer)
+    go_on(process)
+    assert tracer.wait(timeout=60) == 0
+    check(work / "out.parquet", shared, work)
+
+
 @pytest.mark.parametrize("shared", ["number", "directory"])
 def test_a_process_that_shares_since_a_clone_that_is_not_shown(
     shared: str, programs: Path, run, start: Start, work: Path
