@@ -547,7 +547,7 @@ class TestVerb:
             "seconds": 0.019,
             "segments": 1,
             "tail_rows": 0,
-            "unused_bytes": 0,
+            **{"unused_bytes": 0, "hole_bytes": 0},
             "is_complete": False,
             "is_cleared": False,
             "may_be_shortened": False,

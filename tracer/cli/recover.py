@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tracer.cli.parameters import OutputPath
-from tracer.cli.render import count, printable, write_out
+from tracer.cli.render import count, printable, say, write_out
 from tracer.errors import TracerError, UsageError
 from tracer.repair.recover import Empty, Recovered, clear_if_empty, find
 from tracer.repair.recover import recover as recover_one
@@ -47,13 +47,13 @@ def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, 
                 empty.append(nothing)
                 said = line_of_empty(nothing)
             if not as_json:
-                click.echo(said, err=True)
+                say(said + "\n")
         except TracerError as error:
             failed.append(error)
     if as_json:
         write_out(document(done, empty))
     for other in failed[:-1]:
-        click.echo(f"tracer-cli: {printable(str(other))}", err=True)
+        say(f"tracer-cli: {printable(str(other))}\n")
     if failed:
         raise failed[-1]
 
@@ -68,8 +68,9 @@ def line(recovered: Recovered, *, keep: bool) -> str:
     if recovered.is_complete:
         said += "\ntracer-cli: it was complete, only its name was missing"
     else:
-        said += "\ntracer-cli: the last seconds before the crash are missing; "
-        said += f"{count(recovered.unused_bytes)} bytes could not be used"
+        said += "\ntracer-cli: the last seconds before the crash are missing"
+        said += ", and so are rows before that" if recovered.hole_bytes else ""
+        said += f"; {count(recovered.unused_bytes)} bytes could not be used"
     if recovered.may_be_shortened:
         said += "\ntracer-cli: warning: the name that it was to get may have been longer"
     if not recovered.is_cleared and not keep:

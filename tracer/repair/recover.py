@@ -42,6 +42,8 @@ class Recovered(NamedTuple):
     """Parts of the file that were whole, the tail not counted."""
     tail_rows: int
     unused_bytes: int
+    hole_bytes: int
+    """Those in front of rows that were recovered: others are missing before them."""
     is_complete: bool
     """Nothing was missing but the name."""
     is_cleared: bool
@@ -68,7 +70,7 @@ def find(path: Path) -> list[Leftover]:
         return [itself]
     if _is_folder(path):
         candidates = [candidate for folder, _, _ in os.walk(path) for candidate in leftovers_in(Path(folder))]
-        found = [one for one in candidates if _looks_like_one(one) or (_is_empty(one) and not is_in_use(one.main))]
+        found = [one for one in candidates if _looks_like_one(one) or (not is_in_use(one.main) and _is_one(one))]
         raw = [candidate.main for candidate in candidates if _is_raw(candidate.main) and not is_in_use(candidate.main)]
         if raw and not found:
             raise _nothing(raw[0])
@@ -123,6 +125,7 @@ class _Recovery:
         self._scan = scan.scan(main) if main is not None else scan.NOTHING
         self._keys: dict[bytes, bytes] = {}
         self._unused_bytes = main.size - self._scan.used_bytes if main is not None else 0
+        self._hole_bytes = scan.hole_bytes(self._scan)
         self._tail_used = 0
         self._rewriter = Rewriter(output, force=force)
 
@@ -147,6 +150,7 @@ class _Recovery:
             segments=segments,
             tail_rows=self._rewriter.rows - before,
             unused_bytes=self._unused_bytes,
+            hole_bytes=self._hole_bytes,
             is_complete=self._is_complete,
             is_cleared=False,
             may_be_shortened=self._left.may_be_shortened and self._output == self._left.wished,
@@ -163,7 +167,9 @@ class _Recovery:
         damaged: list[BaseException] = []
         for batch in _until_damaged(scan.batches(self._main, segment), damaged):
             self._rewriter.write(batch)
-        self._unused_bytes += segment.end - segment.start if damaged else 0
+        if damaged:
+            self._unused_bytes += segment.end - segment.start
+            self._hole_bytes += segment.end - segment.start
         return not damaged
 
     def _take_tail(self) -> None:
@@ -298,6 +304,17 @@ def _looks_like_one(left: Leftover) -> bool:
     try:
         return left.tail.exists() or _begins_with(left.main, MAGIC)
     except OSError:
+        return False
+
+
+def _is_one(left: Leftover) -> bool:
+    """Whether one that does not look like one is: it holds nothing yet, or its first page never reached the disk."""
+    if _is_empty(left):
+        return True
+    try:
+        with _opened(left.main) as main:
+            return main is not None and bool(scan.scan(main).segments)
+    except (OSError, UsageError):
         return False
 
 

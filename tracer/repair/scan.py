@@ -64,6 +64,11 @@ def scan(file: Window) -> Scan:
     return Scan(segments, file.size, whole.keys) if is_complete else Scan(segments, sealed, None)
 
 
+def hole_bytes(found: Scan) -> int:
+    """Bytes before the end of the last segment that are part of none."""
+    return max(0, found.segments[-1].end + SEAL.size - found.used_bytes) if found.segments and not found.footer else 0
+
+
 def batches(file: Window, segment: Segment) -> Iterator[pa.RecordBatch]:
     """A segment's rows. Raises one of DAMAGE where they can't be read."""
     there = pa.PythonFile(Reader(file, segment.end), mode="r")
