@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+from tracer.clock import boot_clock_ns
+
 Losses = dict[str, int | None]
 """What is missing, by cause; None: unknown."""
 
@@ -251,12 +253,12 @@ class LossWatch:
         """Read all counters. `undrained`: what is left in the ring at the end."""
         if self._is_over:
             return
-        before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        before_ns = boot_clock_ns()
         kernel = dict(self._kernel())
         if undrained is not None:
             kernel[UNDRAINED, None] = undrained
         paired: Counters = {(cause, None): count for cause, count in self._engine().items()}
-        after_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        after_ns = boot_clock_ns()
         for ledger in self._ledgers:
             ledger.look(kernel, before_ns, after_ns)
             ledger.look(paired, before_ns, after_ns, self._oldest_ns)
@@ -268,7 +270,7 @@ class LossWatch:
     def start(self) -> Ledger:
         """A ledger of what is lost from now on."""
         self.look()
-        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        now_ns = boot_clock_ns()
         ledger = Ledger(now_ns, self._counters, most=self._most)
         self._ledgers.append(ledger)
         return ledger

@@ -27,6 +27,7 @@ from tracer.capture.kernel import DEFAULT_RING_BYTES, LOSS_CAUSES, Filter, Kerne
 from tracer.capture.privileges import check as check_privileges
 from tracer.capture.raw import RawReader
 from tracer.capture.target import Command, Target
+from tracer.clock import boot_clock_ns
 from tracer.errors import DamagedFileError
 from tracer.losses import (
     MOST_WINDOWS,
@@ -69,9 +70,9 @@ class Clock:
         """The closest of a few pairs of readings."""
         readings = []
         for _ in range(5):
-            before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            before = boot_clock_ns()
             wall = time.time_ns()
-            after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            after = boot_clock_ns()
             readings.append((after - before, (before + after) // 2, wall))
         _, boot_ns, wall_ns = min(readings)
         return cls(boot_ns, wall_ns)

@@ -117,7 +117,7 @@ def test_without_a_ring_the_signal_ends_the_recorder_before_it_begins(start: Sta
     assert list(work.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("options", [(), ("--ring", "60s"), ("--raw", "x.raw")])
 def test_a_recording_that_is_ended_before_it_traces(
     number: int, options: tuple[str, ...], start: Start, work: Path

@@ -70,7 +70,7 @@ def test_snapshots_hold_the_last_while(tmp_path, clock, durable):
         if second % 7 == 0:
             ring.sync(told)
         if second == 1100:
-            ring.snapshot(told)
+            ring.snapshot(told, clock())
         assert len([name for name in names(tmp_path) if name.endswith(".tmp")]) <= flight.SLICES + 2
     size = ring.close(FOOTER)
     assert names(tmp_path) == ["x-0001.parquet", "x-0002.parquet"]
@@ -82,6 +82,16 @@ def test_snapshots_hold_the_last_while(tmp_path, clock, durable):
     assert str(ring) == f"{tmp_path}/x-*.parquet (2 snapshots)"
     with recording.open(tmp_path / "x-0001.parquet") as opened:
         assert opened.metadata["session"] == "s"
+
+
+def test_a_snapshot_is_about_the_while_before_it_was_asked_for(tmp_path, clock):
+    ring = FlightRecorder(tmp_path / "x.parquet", 6, durable=False)
+    for second in range(1000, 1100):
+        clock.s = second
+        ring.write(batch_at(second), told)
+    ring.snapshot(told, 1097 * SECOND)
+    assert seconds_in(tmp_path / "x-0001.parquet") == list(range(1091, 1100))
+    ring.abort()
 
 
 def test_the_old_goes_also_while_nothing_comes(tmp_path, clock):

@@ -19,31 +19,33 @@ MAY_IMPORT: dict[str, set[str]] = {
     "selection": {"syscalls", "errors"},
     "_fast": set(),
     "rawformat": set(),
-    "losses": set(),
+    "clock": set(),
+    "losses": {"clock"},
     "temporary": set(),
     "capture": {"syscalls", "errors", "_fast", "rawformat"},
     "schema": set(),
     "batch": {"schema", "_fast"},
-    "sinks": {"schema", "errors", "rawformat", "temporary", "losses", "batch", "_fast"},
+    "sinks": {"schema", "errors", "rawformat", "temporary", "losses", "clock", "batch", "_fast"},
     "live": {"schema", "errors", "_fast"},
-    "session": {"syscalls", "errors", "_fast", "capture", "losses", "sinks"},
+    "session": {"syscalls", "errors", "_fast", "capture", "clock", "losses", "sinks"},
     "pipeline": {"session", "errors", "selection", "capture", "batch", "schema", "sinks", "live", "losses"},
     "diagnosis": {"syscalls", "errors", "capture"},
     "recording": {"schema", "errors", "losses", "temporary"},
     "repair": {"rawformat", "recording", "sinks", "schema", "errors", "losses", "temporary"},
     "reports": {"recording", "schema", "errors", "losses"},
     "tui": {"live", "reports", "schema"},
-    "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording", "repair", "diagnosis", "losses"},
+    "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording", "repair", "diagnosis", "losses", "clock"},
 }
 """Room -> the rooms it may import. A room is a module or a folder right under `tracer/`; itself goes without saying.
 
 The table is the design's, but for what has grown since: `errors` for whoever answers to a user's words, `losses`
 (what is missing, and how files tell it), `session` (where rows come from, which was part of the pipeline), `batch`
 (columns to Arrow), sinks that take columns and make Arrow of them where they write, `temporary` (what files are called
-while they are written) and `repair` (recordings that were not completed, or in too many pieces).
+while they are written), `clock` (what `time_ns` counts) and `repair` (recordings that were not completed, or in too
+many pieces).
 """
 
-STDLIB_ONLY = {"syscalls", "data", "errors", "selection", "losses", "temporary"}
+STDLIB_ONLY = {"syscalls", "data", "errors", "selection", "clock", "losses", "temporary"}
 """Rooms that stand on nothing but the standard library."""
 
 CYTHON_IMPORT = re.compile(r"^[ \t]*(?:from|import|cimport)[ \t]+([\w.]+)(?:[ \t]+c?import[ \t]+(\w+))?", re.MULTILINE)

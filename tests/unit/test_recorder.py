@@ -139,7 +139,7 @@ class TestBeforeTheFirstSync:
         rows = columns.rows
         recorder.describe(lambda: FOOTER)
         recorder.write(columns)
-        recorder.snapshot()
+        recorder.snapshot(asked_ns=0)
         until((tmp_path / "a-0001.parquet").exists)
         assert pq.read_metadata(tmp_path / "a-0001.parquet").num_rows == rows
         recorder.abort()

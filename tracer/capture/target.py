@@ -296,5 +296,5 @@ def read_comm(pid: int) -> str:
         return str(pid)
 
 
-FORWARDED = (signal.SIGINT, signal.SIGTERM)
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that end a recording cleanly, and that the command gets too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from importlib import import_module, metadata
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from tracer.errors import TracerError
 
@@ -32,7 +34,7 @@ class Verbs(click.Group):
         """
         if cmd_name not in VERBS:
             return None
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         try:
             with no_deaf_thread():
                 command: click.Command = getattr(import_module(f"tracer.cli.{cmd_name}"), cmd_name)
@@ -44,6 +46,10 @@ class Verbs(click.Group):
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return command
 
+
+OUTPUT_ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
+
+HELD = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
 
 ALLOCATOR = "JE_ARROW_MALLOC_CONF"
 """Where pyarrow's jemalloc looks for options (jemalloc(3))."""
@@ -75,12 +81,18 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        sys.exit(cli.main(prog_name="tracer-cli", standalone_mode=False) or 0)
+        status = cli.main(prog_name="tracer-cli", standalone_mode=False) or 0
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        sys.exit(status)
     except TracerError as error:
         from tracer.cli.render import report_error  # not before: signals that come early are not held back yet
 
         report_error(error)
         sys.exit(error.exit_code)
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as error:
         from tracer.cli.render import report
 
@@ -91,3 +103,11 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
+    except OSError as error:
+        if error.filename is not None or error.errno not in OUTPUT_ERRORS:
+            raise
+        from tracer.cli.render import report
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        report(f"can't write to standard output: {error.strerror}", None)
+        sys.exit(2)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from tracer.cli.render import say
+from tracer.clock import boot_clock_ns
 from tracer.pipeline import FLUSH_S, FORWARDED, Target
 
 GRACE_S = 5.0
@@ -16,7 +17,8 @@ PATIENCE_S = 1.0
 """How long we wait for a command without a word."""
 
 SI_KERNEL = 0x80
-"""si_code of a signal from the terminal, which goes to the command by itself (sigaction(2))."""
+"""si_code of a signal from the terminal (sigaction(2)). The command gets it, too, but for SIGHUP, which is the session
+leader's."""
 
 
 class Early:
@@ -46,7 +48,8 @@ class Early:
 
 
 class Stopping:
-    """Holds SIGINT and SIGTERM back and asks for them once a millisecond, so that a recording always ends in order.
+    """Holds SIGINT, SIGTERM and SIGHUP (unless that is ignored, as by nohup) back and asks for them once a millisecond,
+    so that a recording always ends in order.
 
     A first signal goes on to a command that we started, and the recording ends when the command does, at the latest
     five seconds later; a second one ends it at once. `finish` waits for the target, whose `exit_status` is known
@@ -56,24 +59,28 @@ class Stopping:
     def __init__(self, duration_s: float | None, target: Target) -> None:
         self.exit_status = 0
         self.each_look: Callable[[], None] = lambda: None
-        self._user_action: Callable[[], None] | None = None
+        self._user_action: Callable[[int], None] | None = None
         self._user_action_s: float | None = None
-        self._is_asked = False
+        self._asked_ns: int | None = None
         self._target = target
         self._duration_s = duration_s
         self._end: float | None = None
         self._signalled = False
         self._looked = False
-        self._old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+        ignores_hangups = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        self._ending = {number for number in FORWARDED if number != signal.SIGHUP or not ignores_hangups}
+        self._old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._ending)
 
-    def on_user_signal(self, action: Callable[[], None]) -> None:
-        """Call `action` a while after each SIGUSR1, when all that came before it has been handed out.
+    def on_user_signal(self, action: Callable[[int], None]) -> None:
+        """Call `action` a while after each SIGUSR1, when all that came before it has been handed out, with the time
+        (boot clock, ns) at which it came.
 
         One that came before now counts from the first look.
         """
         self._user_action = action
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-        self._is_asked = Early.end()
+        if Early.end():
+            self._asked_ns = boot_clock_ns()
 
     def on_no_user_signal(self) -> None:
         """SIGUSR1 means nothing here: it ends us, now if it has come."""
@@ -83,14 +90,13 @@ class Stopping:
     def _look_for_user_signal(self) -> None:
         if self._user_action is None:
             return
-        if signal.sigtimedwait({signal.SIGUSR1}, 0) is not None:
-            self._is_asked = True
-        if self._is_asked and self._user_action_s is None:
+        if signal.sigtimedwait({signal.SIGUSR1}, 0) is not None and self._asked_ns is None:
+            self._asked_ns = boot_clock_ns()
+        if self._asked_ns is not None and self._user_action_s is None:
             self._user_action_s = time.monotonic() + 2 * FLUSH_S
-        if self._user_action_s is not None and time.monotonic() >= self._user_action_s:
-            self._user_action_s = None
-            self._is_asked = False
-            self._user_action()
+        if self._asked_ns is not None and self._user_action_s is not None and time.monotonic() >= self._user_action_s:
+            self._user_action(self._asked_ns)
+            self._user_action_s = self._asked_ns = None
 
     def is_due(self) -> bool:
         """Whether the recording ends now."""
@@ -99,7 +105,7 @@ class Stopping:
         if not self._looked:
             self._looked = True
             self._end = time.monotonic() + self._duration_s if self._duration_s is not None else None
-        got = signal.sigtimedwait(FORWARDED, 0)
+        got = signal.sigtimedwait(self._ending, 0)
         if got is not None:
             return self._on_signal(got)
         if self._end is None or time.monotonic() < self._end:
@@ -111,7 +117,7 @@ class Stopping:
     def _on_signal(self, got: signal.struct_siginfo) -> bool:
         again = self._signalled
         self._signalled = True
-        if got.si_code != SI_KERNEL or again:
+        if got.si_code != SI_KERNEL or got.si_signo == signal.SIGHUP or again:
             self._target.send_signal(got.si_signo)
         self._end = time.monotonic() + GRACE_S
         return again or not self._target.is_ours
@@ -119,7 +125,7 @@ class Stopping:
     def finish(self, quiet: bool) -> None:
         """Wait for the target and take signals again. Those that came too late to end anything are passed on or
         dropped. One that takes its time is told of."""
-        while (got := signal.sigtimedwait(FORWARDED, 0)) is not None:
+        while (got := signal.sigtimedwait(self._ending, 0)) is not None:
             self._on_signal(got)
         if self._user_action is not None:
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # one that came too late must not end us

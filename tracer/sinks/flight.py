@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tracer.clock import boot_clock_ns as now_ns
 from tracer.sinks.parquet_file import ParquetFile
 from tracer.sinks.parquet_options import Footer
 from tracer.sinks.part_names import Numbered
@@ -19,6 +19,9 @@ from tracer.sinks.rewriting import Rewriter
 
 SLICES = 6
 """What is kept lies in so many files and one more, the oldest of which goes as a whole."""
+
+LATE_NS = 2_000_000_000
+"""How late a snapshot may be made that was asked for: what it is about stays for so long."""
 
 READ_ROWS = 1 << 16
 
@@ -49,7 +52,8 @@ class FlightRecorder:
     """Batches into slices, of which those stay that are younger than `ring_s`.
 
     A snapshot is a recording of its own, `x-0001.parquet` and so on, with the calls that ended in the last `ring_s`
-    seconds; `close` makes the last one. Writing it takes the writer's thread: batches wait meanwhile.
+    seconds before it was asked for, and since; `close` makes the last one. Writing it takes the writer's thread:
+    batches wait meanwhile.
 
     Raises OutputError, OSError and what Arrow raises.
     """
@@ -87,9 +91,9 @@ class FlightRecorder:
             self._slices[-1].file.sync(footer)
         self._turn(footer)
 
-    def snapshot(self, footer: Footer) -> None:
-        """Make a recording of what is there."""
-        since_ns = now_ns() - self._ring_ns
+    def snapshot(self, footer: Footer, asked_ns: int) -> None:
+        """Make a recording of what is there, as asked for at that time."""
+        since_ns = asked_ns - self._ring_ns
         self._end_slice(footer)
         told = footer()
         path = self._names.path(self._made + 1, "", told)
@@ -105,7 +109,7 @@ class FlightRecorder:
 
     def close(self, footer: Mapping[str, str]) -> int:
         """Make the last snapshot; what all take."""
-        self.snapshot(lambda: footer)
+        self.snapshot(lambda: footer, now_ns())
         self._names.finish(self._made)
         self.abort()
         return self._made_bytes
@@ -126,17 +130,12 @@ class FlightRecorder:
         now = now_ns()
         if self._slices and now - self._slices[-1].began_ns >= self._ring_ns / SLICES:
             self._end_slice(footer)
-        while self._slices and now - (self._slices[0].ended_ns or now) > self._ring_ns:
+        while self._slices and now - (self._slices[0].ended_ns or now) > self._ring_ns + LATE_NS:
             self._slices.popleft().file.abort()
 
     def _end_slice(self, footer: Footer) -> None:
         if self._slices and self._slices[-1].ended_ns is None:
             self._slices[-1].finish(footer())
-
-
-def now_ns() -> int:
-    """The clock of the column `time_ns`."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def _ended_since(batch: pa.RecordBatch, since_ns: int) -> pa.BooleanArray:

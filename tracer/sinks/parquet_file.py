@@ -66,7 +66,7 @@ class ParquetFile:
             self._tail.sync()
         self.safe_rows = self._rows
 
-    def snapshot(self, footer: Footer) -> None:
+    def snapshot(self, footer: Footer, asked_ns: int) -> None:
         """This is no flight recorder."""
 
     def close(self, footer: Mapping[str, str]) -> int:

@@ -103,7 +103,7 @@ class Parts:
         else:
             self._part.sync(lambda: self._footer(footer()))
 
-    def snapshot(self, footer: Footer) -> None:
+    def snapshot(self, footer: Footer, asked_ns: int) -> None:
         """This is no flight recorder."""
 
     def close(self, footer: Mapping[str, str]) -> int:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -33,10 +33,8 @@ lost by a crash."""
 
 NO_THREAD_HINT = "the user, the cgroup or the machine has as many threads as it may (ulimit -u, pids.max)"
 
-SNAPSHOT: Literal["snapshot"] = "snapshot"
-
-Waiting = Columns | Literal["snapshot"] | None
-"""What waits for the writer: a batch, that a snapshot is wished for, or that this is the end."""
+Waiting = Columns | int | None
+"""What waits for the writer: a batch, when a snapshot was asked for (ns), or that this is the end."""
 
 
 class Output(Protocol):
@@ -52,8 +50,8 @@ class Output(Protocol):
     def sync(self, footer: Footer) -> None:
         """Make all rows so far safe."""
 
-    def snapshot(self, footer: Footer) -> None:
-        """Make a recording of what is there, if this is a flight recorder."""
+    def snapshot(self, footer: Footer, asked_ns: int) -> None:
+        """Make a recording of what is there, if this is a flight recorder. `asked_ns` is by the clock of `time_ns`."""
 
     def close(self, footer: Mapping[str, str]) -> int:
         """Complete it; its size."""
@@ -134,9 +132,12 @@ class ParquetRecorder:
             self._wait_for_room()
             self._hand_over(columns)
 
-    def snapshot(self) -> None:
-        """Have the flight recorder that this one writes to make a recording of what it has. Does not wait for it."""
-        self._hand_over(SNAPSHOT)
+    def snapshot(self, asked_ns: int) -> None:
+        """Have the flight recorder that this one writes to make a recording of what it has. Does not wait for it.
+
+        `asked_ns`, by the clock of `time_ns`, is when the while ends that it is about.
+        """
+        self._hand_over(asked_ns)
 
     def close(self, footer: Mapping[str, str]) -> int:
         """Write what is queued and the footer keys (`tracer.` is put before each); the size in bytes."""
@@ -165,7 +166,7 @@ class ParquetRecorder:
             self._failure = given_up
         return kept
 
-    def _hand_over(self, waiting: Columns | Literal["snapshot"]) -> None:
+    def _hand_over(self, waiting: Columns | int) -> None:
         if not self._is_begun:
             self._begin()
         self._queue.put(waiting)
@@ -211,10 +212,10 @@ class ParquetRecorder:
         finally:
             self._running.release()
 
-    def _handle(self, waiting: Columns | Literal["snapshot"]) -> None:
+    def _handle(self, waiting: Columns | int) -> None:
         self._write_held()
-        if waiting == SNAPSHOT:
-            self._attempt(lambda: self._output.snapshot(self._footer))
+        if isinstance(waiting, int):
+            self._attempt(lambda: self._output.snapshot(self._footer, waiting))
         else:
             self._room.put(None)  # not before: what is held, what waits and what is being filled are eight at most
             self._take(waiting)
