@@ -68,6 +68,8 @@ static __always_inline int sum_iovecs(u64 *aux, u64 vector, u64 count)
 		if (read_user(iov, sizeof(iov), (void *)(vector + i * sizeof(iov))))
 			return -1;
 		total += iov[1];
+		if ((s64)iov[1] < 0 || (s64)total < 0) /* no call takes that, and the sum would begin again at 0 */
+			return -1;
 	}
 	aux[0] = total;
 	aux[1] = 1;

@@ -42,9 +42,25 @@ def type_information() -> Finding:
 
 def rights() -> Finding:
     """Root, or the capabilities that tracing needs."""
+    try:
+        inside = privileges.is_in_namespace("user")
+    except MachineError as error:
+        return Finding("privileges", False, str(error), error.hint)
+    if inside:
+        return Finding("privileges", False, f"uid {os.geteuid()} of a user namespace", "run it on the host")
     missing = privileges.missing_capabilities(privileges.effective_capabilities())
     seen = f"uid {os.geteuid()}" + (f", missing {' and '.join(missing)}" if missing else "")
     return Finding("privileges", not missing, seen, "run it with sudo" if missing else None)
+
+
+def pid_namespace() -> Finding:
+    """Whether processes are called here what they are called outside."""
+    try:
+        inside = privileges.is_in_namespace("pid")
+    except MachineError as error:
+        return Finding("processes", False, str(error), error.hint)
+    todo = "run it on the host, or in a container with the host's processes (docker run --pid=host)" if inside else None
+    return Finding("processes", not inside, "a PID namespace of their own" if inside else "the host's", todo)
 
 
 def bcc() -> Finding:
@@ -97,4 +113,13 @@ def identity() -> Finding:
     return Finding("identity", on, seen, todo)
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (kernel, type_information, rights, bcc, memory_lock, identity, ring)
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    kernel,
+    type_information,
+    rights,
+    pid_namespace,
+    bcc,
+    memory_lock,
+    identity,
+    ring,
+)

@@ -37,6 +37,10 @@ STRACE_CLASSES = frozenset({"net"}.union(*(call.classes for call in syscalls.TAB
 _BARE_CLASSES = frozenset({"desc", "file", "ipc", "memory", "net", "network", "process", "signal"})
 """Classes that strace takes without the `%`, too."""
 
+PATTERN_HINT = "it is Python's re, searched for in the names: '/^p(read|write)'"
+
+KINDS_HINT = "there are names as in syscalls(2), classes (%file, %desc, %network, ...), 'all', and '/regex'"
+
 _QUALIFIER = re.compile(r"(?P<name>[a-z-]+)=")
 _PREFIX = re.compile(r"\A(trace|t)=")
 
@@ -127,7 +131,7 @@ def _matching(pattern: str) -> frozenset[str]:
     try:
         found = re.compile(pattern).search
     except re.error as error:
-        raise UsageError(f"{pattern!r} is not a regular expression: {error}") from error
+        raise UsageError(f"{pattern!r} is not a regular expression: {error}", hint=PATTERN_HINT) from error
     return frozenset(name for name in _all() if found(name) or found(syscalls.strace_name(name)))
 
 
@@ -144,4 +148,4 @@ def _spellings() -> Iterable[str]:
 
 def _unknown(what: str, value: str, known: Iterable[str]) -> UsageError:
     nearest = difflib.get_close_matches(value.lower(), known, n=1)
-    return UsageError(f"unknown {what} {value!r}", hint=f"did you mean {nearest[0]!r}?" if nearest else None)
+    return UsageError(f"unknown {what} {value!r}", hint=f"did you mean {nearest[0]!r}?" if nearest else KINDS_HINT)

@@ -15,7 +15,7 @@ from tracer import diagnosis
 from tracer.capture import btf
 from tracer.capture.bcc_module import system_folders
 
-CHECKS = ["kernel", "BTF", "privileges", "bcc", "memlock", "identity", "tracing"]
+CHECKS = ["kernel", "BTF", "privileges", "processes", "bcc", "memlock", "identity", "tracing"]
 
 
 def checks(text: str) -> dict[str, dict[str, Any]]:

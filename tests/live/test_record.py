@@ -168,7 +168,7 @@ class TestCommandThatCannotRun:
 
 
 class TestSignals:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_command_gets_it_and_recording_is_complete(self, number: signal.Signals, start: Start, work: Path) -> None:
         script = TRAPS.format(signal=number.name.removeprefix("SIG"))
         tracer = start("record", "-o", "a.parquet", "-e", "all", "--", "sh", "-c", script)
@@ -181,7 +181,7 @@ class TestSignals:
         assert any(row["syscall"] == "exit_group" and row["comm"] == "sh" for row in rows_of(work / "a.parquet"))
         assert files_in(work) == ["a.parquet", "mark"]
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_command_that_dies_of_it_at_once(self, number: signal.Signals, start: Start, work: Path) -> None:
         """Both get it at the same time, as from a terminal: whoever is first, the status is the command's."""
         script = f"echo ready; kill -{number} $PPID; kill -{number} $$; sleep 60"
@@ -242,6 +242,14 @@ class TestSignals:
         assert b"rows in" in shown
         assert files_in(work) == ["a.parquet", "mark"]
         assert rows_of(work / "a.parquet")
+
+
+def test_vectors_that_no_call_takes_have_no_size(programs: Path, cli: Cli, work: Path) -> None:
+    """A length has 63 bits: the sum of others would begin again at 0."""
+    cli("record", "-o", "a.parquet", "-e", "writev", "--", programs / "transfers")
+    sizes = [(row["error"], row["requested_bytes"]) for row in rows_of(work / "a.parquet")]
+    assert sizes.count(("EINVAL", None)) == len([error for error, _ in sizes if error == "EINVAL"]) == 3
+    assert (None, 3000) in sizes
 
 
 def _pending(pid: int) -> int:
@@ -308,7 +316,7 @@ class TestProcesses:
         assert tracer.returncode == 0
         assert {row["pid"] for row in rows_of(work / "a.parquet")} == {one.pid, two.pid}
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_signal_ends_the_recording_and_not_the_process(
         self, number: signal.Signals, start: Start, work: Path
     ) -> None:

@@ -18,6 +18,8 @@ static char big[200000];
 
 static void at_a_place(int in, int out)
 {
+	struct iovec too_long[] = {{.iov_base = big, .iov_len = -1}, {.iov_base = big, .iov_len = 20}};
+	struct iovec round[] = {{.iov_base = big, .iov_len = 1UL << 63}, {.iov_base = big, .iov_len = 1UL << 63}};
 	struct iovec parts[2] = {{.iov_base = big, .iov_len = 1000}, {.iov_base = big + 1000, .iov_len = 2000}};
 
 	MUST(write(in, big, sizeof(big)));
@@ -35,6 +37,8 @@ static void at_a_place(int in, int out)
 	MUST(lseek(in, 0, SEEK_SET));
 	MUST(readv(in, parts, 2));
 	FAILS(EINVAL, syscall(SYS_writev, out, parts, -1));
+	FAILS(EINVAL, syscall(SYS_writev, out, too_long, 2));
+	FAILS(EINVAL, syscall(SYS_writev, out, round, 2));
 }
 
 static void from_file_to_file(int in, int out)

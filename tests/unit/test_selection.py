@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tracer import selection, syscalls
 from tracer.errors import UsageError
+from tracer.selection import KINDS_HINT
 
 ALL = frozenset(call.name for call in syscalls.TABLE)
 
@@ -142,7 +143,7 @@ MAKES_A_DESCRIPTOR = {
         ("sendfiel", "unknown syscall 'sendfiel'", "did you mean 'sendfile'?"),
         ("READ", "unknown syscall 'READ'", "did you mean 'read'?"),
         ("fs", "unknown syscall 'fs'", "did you mean '%fs'?"),
-        ("zzzzzz", "unknown syscall 'zzzzzz'", None),
+        ("zzzzzz", "unknown syscall 'zzzzzz'", KINDS_HINT),
         ("read,,opnat", "unknown syscall 'opnat'", "did you mean 'openat'?"),
         ("!opnat", "unknown syscall 'opnat'", "did you mean 'openat'?"),
         ("%flie", "unknown class '%flie'", "did you mean '%file'?"),

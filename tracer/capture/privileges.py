@@ -42,6 +42,10 @@ USES_MAPS_WITHOUT = (5, 19)
 """Linux from this on lets a process without CAP_BPF read and write maps that it has open, whatever
 unprivileged_bpf_disabled says."""
 
+OWN_NAMESPACES = Path("/proc/self/ns")
+INITIAL_NAMESPACES = {"user": 0xEFFFFFFD, "pid": 0xEFFFFFFC}
+"""Inodes of the machine's first ones (include/linux/proc_ns.h)."""
+
 TELLS_THREADS = signal.SIGRTMAX
 PATIENCE_S = 0.5
 """How long other threads may take; the target waits meanwhile."""
@@ -59,8 +63,28 @@ def missing_capabilities(effective: int) -> list[str]:
     return [bit.name for bit in (Capability.CAP_BPF, Capability.CAP_PERFMON) if not effective >> bit & 1]
 
 
+def is_in_namespace(kind: str) -> bool:
+    """Whether this process is in a namespace of that kind, `user` or `pid`, of its own. Raises MachineError without
+    /proc."""
+    try:
+        return (OWN_NAMESPACES / kind).stat().st_ino != INITIAL_NAMESPACES[kind]
+    except OSError as error:
+        raise MachineError(f"/proc can't be read: {error.strerror}", hint="mount -t proc proc /proc") from error
+
+
 def check() -> None:
-    """Raises MachineError, naming what is missing."""
+    """Raises MachineError, naming what is missing.
+
+    In a user namespace root has no capabilities that count for BPF (user_namespaces(7)). In a PID namespace processes
+    have other numbers than the kernel program sees (pid_namespaces(7)).
+    """
+    if is_in_namespace("user"):
+        raise MachineError("tracing needs root of the machine, not of a user namespace", hint="run it on the host")
+    if is_in_namespace("pid"):
+        raise MachineError(
+            "can't trace from inside a PID namespace: processes have other numbers outside",
+            hint="run it on the host, or in a container with the host's processes (docker run --pid=host)",
+        )
     missing = missing_capabilities(effective_capabilities())
     if missing:
         raise MachineError(f"tracing needs root: {' and '.join(missing)} missing", hint="run it with sudo")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tracer.cli.parameters import OutputPath
-from tracer.cli.render import count, printable, size
+from tracer.cli.render import count, printable, say, size
 from tracer.repair.compact import compact as compact_recording
 
 
@@ -24,8 +24,7 @@ def compact(path: Path, output: Path, force: bool, quiet: bool) -> None:
     """
     done = compact_recording(path, output, force=force)
     if not quiet:
-        click.echo(
+        say(
             f"tracer-cli: {count(done.rows)} rows of {count(done.parts)} part{'' if done.parts == 1 else 's'}; "
-            f"{printable(str(output))}, {size(done.size_bytes)}",
-            err=True,
+            f"{printable(str(output))}, {size(done.size_bytes)}\n"
         )

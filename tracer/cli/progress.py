@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
-from tracer.cli.render import count, printable, size
+from tracer.cli.render import count, printable, say, size
 from tracer.losses import Losses, lacks_calls, lost_of
 from tracer.pipeline import LiveSession, Outcome, ParquetRecorder
 
@@ -38,15 +37,13 @@ class Progress:
             f"{count(rows)} rows  {count(rate)}/s  {count(lost) if lost is not None else 'unknown'} lost  "
             f"{size(self._recorder.bytes_written)}  {now - self._started:.0f} s"
         )
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
+        say(f"\r\x1b[K{text}")
         self._shown = True
 
     def clear(self) -> None:
         """Take the line away."""
         if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            say("\r\x1b[K")
 
 
 def total_lost(losses: Losses) -> int | None:

@@ -9,6 +9,7 @@ import click
 
 from tracer.cli.parameters import OutputPath
 from tracer.cli.progress import closing_line
+from tracer.cli.render import say
 from tracer.errors import UsageError
 from tracer.pipeline import ReplaySession, open_recorder
 from tracer.pipeline import record as record_session
@@ -27,4 +28,4 @@ def replay(file: Path, output: str, force: bool, quiet: bool) -> None:
         recorder = open_recorder(output, force=force)
         outcome = record_session(session, recorder)
     if not quiet:
-        click.echo(closing_line(recorder, outcome), err=True)
+        say(closing_line(recorder, outcome) + "\n")

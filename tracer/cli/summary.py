@@ -12,7 +12,7 @@ import click
 
 from tracer import recording
 from tracer.cli.ending import removed_if_ended
-from tracer.cli.render import Heading, count, duration, percent, printable, size, table, write_out
+from tracer.cli.render import Heading, count, duration, percent, printable, say, size, table, write_out
 from tracer.losses import is_complete, lacks_calls, lost_of
 from tracer.recording import Loss
 from tracer.reports.summary import GROUPS, ORDERS, SummaryResult, SummaryRow
@@ -91,13 +91,13 @@ def _warn(loss: Loss | None, is_least: bool) -> None:
     """One line on standard error if the recording is not known to be complete."""
     least = ", sums are at least" if is_least else ""
     if loss is None:
-        click.echo(f"tracer-cli: the recording doesn't say what was lost{least}", err=True)
+        say(f"tracer-cli: the recording doesn't say what was lost{least}\n")
         return
     lost = lost_of(loss)
     parts = [f"{count(number)} {_cause(cause)}" for cause, number in lost.items() if number]
     parts += [f"{_cause(cause)} unknown" for cause, number in lost.items() if number is None]
     if parts:
-        click.echo(f"tracer-cli: not everything was recorded{least}: {', '.join(parts)}", err=True)
+        say(f"tracer-cli: not everything was recorded{least}: {', '.join(parts)}\n")
 
 
 def _cause(cause: str) -> str:
