@@ -218,7 +218,7 @@ static __always_inline u32 add_paths(struct record_buffer *buffer, const struct 
 	header->flags |= TRACER_HAS_PATHS;
 	end = fill_paths(buffer, end, rule, call, &section);
 	if (section.status1 == TRACER_PATH_UNREADABLE || section.status2 == TRACER_PATH_UNREADABLE) {
-		note_retry(header->tid);
+		note_mark(header->tid, MARK_REREAD);
 	}
 	if (!(rule->flags & (TRACER_RULE_OLD_IS_TEXT | TRACER_RULE_LABEL)) &&
 	    is_relative(buffer, text, section.status1))
@@ -350,10 +350,9 @@ static __always_inline void send_enter(struct bpf_raw_tracepoint_args *ctx, cons
 		begin_use(process, rule, call);
 	if (is_long)
 		return begin_long_enter(ctx, rule, call);
-	if (is_plain(rule) && !(cfg->flags & TRACER_FILTER_FAILED)) {
+	if (is_plain(rule) && !(cfg->flags & (TRACER_FILTER_FAILED | THREAD_FILTERS))) {
 		note_begun(seen->id, call->nr);
-		if (!(cfg->flags & THREAD_FILTERS))
-			remember(seen->id, seen->version, seen->epoch, fd);
+		remember(seen->id, seen->version, seen->epoch, fd);
 	}
 	send_short_enter(rule->nargs & TRACER_NARGS_MASK, seen->id, call->nr, call->args, call->time_ns);
 	if (rule->effect == TRACER_EFFECT_CLOSE)
@@ -402,6 +401,8 @@ static __always_inline void begin_enter(struct bpf_raw_tracepoint_args *ctx, con
 		if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE)))
 			return;
 	}
+	if ((cfg->flags & THREAD_FILTERS) && !(rule->flags & TRACER_RULE_NEVER_RETURNS))
+		note_mark(id, MARK_SHOWN);
 	int is_named = is_thread_named(id) || name_thread(id);
 
 	if (read_args(call->args, ctx->args[0]))

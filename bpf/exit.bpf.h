@@ -220,7 +220,7 @@ static __always_inline void begin_exit(struct bpf_raw_tracepoint_args *ctx, stru
 				       const struct syscall_rule *rule, const struct call *call)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	int reread = rule->path_arg >= 0 && take_retry(id);
+	int reread = rule->path_arg >= 0 && take_mark(id, MARK_REREAD);
 
 	forget_names(process, rule, call);
 	if (returns_fd(rule, call))

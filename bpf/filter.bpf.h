@@ -67,4 +67,12 @@ static __always_inline struct process *traced(const struct filter_config *cfg, u
 	return process ? process : add_process(tgid, 0);
 }
 
+/* The same for a call that ends: the filters were asked as it began. It may have changed what they ask for. */
+static __always_inline struct process *traced_since_enter(const struct filter_config *cfg, u64 id)
+{
+	if (!(cfg->flags & THREAD_FILTERS))
+		return traced(cfg, id);
+	return take_mark(id, MARK_SHOWN) ? current_process() : 0;
+}
+
 #endif

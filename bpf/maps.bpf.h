@@ -57,10 +57,10 @@ static __always_inline struct begun_call *begun_call(u32 tid);
 static __always_inline struct call *current_call(void);
 static __always_inline struct record_buffer *current_record(void);
 
-/* For a thread whose path could not be read at enter. */
-static __always_inline void note_retry(u32 tid);
-/* Whether it is to be read again now. */
-static __always_inline int take_retry(u32 tid);
+/* What is noted of a thread until it is needed. */
+static __always_inline void note_mark(u32 tid, enum mark mark);
+/* Whether that was so; it is not any more. */
+static __always_inline int take_mark(u32 tid, enum mark mark);
 
 /* For a thread whose enter found no room. */
 static __always_inline void note_lost_enter(u32 tid);

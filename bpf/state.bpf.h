@@ -16,6 +16,13 @@
 #define CHANGE_SLOTS 32768        /* a power of two */
 #define NAMED_THREADS_WORDS 65536 /* a bit for each number that a thread can have (PID_MAX_LIMIT) */
 
+/* What is noted of a thread, beside its number, which has 22 bits. */
+enum mark {
+	MARK_REREAD = 0,          /* the path of its call could not be read at enter */
+	MARK_SHOWN = 1U << 30,    /* a filter let its call pass as it began */
+	MARK_MISNAMED = 1U << 31, /* it was renamed, and there was no room to tell */
+};
+
 /* How far a process's names can be trusted (identity.bpf.h). */
 enum watch {
 	WATCH_NOT = 0,

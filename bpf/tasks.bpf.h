@@ -95,8 +95,11 @@ static __always_inline void note_exec(struct process *process, u32 old_tid)
 {
 	int unsure = may_change_meanwhile(process);
 
-	if (old_tid != (u32)bpf_get_current_pid_tgid())
+	if (old_tid != (u32)bpf_get_current_pid_tgid()) {
 		move_start(old_tid);
+		if (take_mark(old_tid, MARK_SHOWN))
+			note_mark(bpf_get_current_pid_tgid(), MARK_SHOWN);
+	}
 	end_life(process);
 	forget_all(process);
 	send_exec(old_tid, unsure ? TRACER_COPY_UNSURE : 0);

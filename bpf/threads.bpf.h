@@ -10,8 +10,6 @@
 
 #include "records.bpf.h"
 
-#define MISNAMED (1U << 31) /* beside a thread's number, which has 22 bits */
-
 static __always_inline int was_thread_named(u32 tid)
 {
 	u64 *word = named_threads_word(tid);
@@ -32,15 +30,23 @@ static __always_inline void note_thread(u32 tid, int is_named)
 /* The thread was renamed, perhaps by another one, and there was no room to tell: it does so itself at its next call. */
 static __always_inline void note_misnamed(u32 tid)
 {
-	note_retry(tid | MISNAMED);
+	note_mark(tid, MARK_MISNAMED);
 }
 
 /* Whether user space knows what the current thread is called. */
 static __always_inline int is_thread_named(u32 tid)
 {
-	if (was_ring_full() && take_retry(tid | MISNAMED))
+	if (was_ring_full() && take_mark(tid, MARK_MISNAMED))
 		note_thread(tid, 0);
 	return was_thread_named(tid);
+}
+
+/* The thread is gone. */
+static __always_inline void forget_marks(u32 tid)
+{
+	take_mark(tid, MARK_REREAD);
+	take_mark(tid, MARK_SHOWN);
+	take_mark(tid, MARK_MISNAMED);
 }
 
 /* The calls that may take the current thread to another namespace of mounts. */

@@ -25,7 +25,7 @@ BPF_ARRAY(epoch, u64, 1);
 BPF_F_TABLE("hash", u32, struct process, processes, 16384, BPF_F_NO_PREALLOC);
 BPF_ARRAY(blank_process, struct process, 1);
 BPF_F_TABLE("lru_hash", struct told_key, struct told_name, told_names, 32768, 0);
-BPF_HASH(retries, u32, u32, 16384); /* thread -> its path could not be read at enter; or its name not told */
+BPF_HASH(marks, u32, u32, 16384); /* thread and enum mark -> 1 */
 BPF_ARRAY(changes, struct change, CHANGE_SLOTS);
 BPF_HASH(starts, u32, struct start, 16384);
 BPF_HASH(lost_enters, u32, u32, 16384); /* thread -> its enter found no room */
@@ -256,20 +256,21 @@ static __always_inline struct batch_buffer *current_batch(void)
 	return batch_buffer.lookup(&zero);
 }
 
-static __always_inline void note_retry(u32 tid)
+static __always_inline void note_mark(u32 tid, enum mark mark)
 {
-	u32 once = 1;
+	u32 key = tid | mark, once = 1;
 
-	if (retries.update(&tid, &once))
+	if (marks.update(&key, &once))
 		count_loss(TRACER_LOSS_MAP_FULL);
 }
 
-static __always_inline int take_retry(u32 tid)
+static __always_inline int take_mark(u32 tid, enum mark mark)
 {
-	if (!retries.lookup(&tid))
+	u32 key = tid | mark;
+
+	if (!marks.lookup(&key))
 		return 0;
-	retries.delete(&tid);
-	return 1;
+	return !marks.delete(&key);
 }
 
 static __always_inline void note_lost_enter(u32 tid)
@@ -435,7 +436,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!cfg)
 		return 0;
-	struct process *process = traced(cfg, id);
+	struct process *process = traced_since_enter(cfg, id);
 
 	if (!process)
 		return end_hidden(ctx, cfg, rule, number);
@@ -555,8 +556,7 @@ int on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 	int group_dead = is_group_dead();
 
 	send_task_exit(group_dead);
-	retries.delete(&tid);
-	take_retry(tid | MISNAMED);
+	forget_marks(tid);
 	starts.delete(&tid);
 	lost_enters.delete(&tid);
 	if (group_dead) {

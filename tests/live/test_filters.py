@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,51 @@ class TestCgroup:
         script = f"(echo 0 > {cgroup}/cgroup.procs; exec cat /etc/group)"
         cli("record", "-o", "a.parquet", "--cgroup", cgroup.name, "--", "sh", "-c", script)
         assert "/etc/group" in {row["file"] for row in rows_of(work / "a.parquet")}
+
+
+RENAMED = """
+import ctypes, os, threading
+from pathlib import Path
+libc = ctypes.CDLL(None)
+os.mkfifo("pipe")
+tids = []
+def block():
+    libc.prctl(15, b"shown", 0, 0, 0)
+    tids.append(threading.get_native_id())
+    os.close(os.open("pipe", os.O_RDONLY))
+thread = threading.Thread(target=block)
+thread.start()
+openat = ("257 ", "56 ")
+while not tids or not Path(f"/proc/self/task/{tids[0]}/syscall").read_text().startswith(openat):
+    pass
+Path(f"/proc/self/task/{tids[0]}/comm").write_text("hidden")
+os.close(os.open("pipe", os.O_WRONLY))
+thread.join()
+libc.prctl(15, b"shown", 0, 0, 0)
+os.stat("/etc")
+libc.prctl(15, b"hidden", 0, 0, 0)
+os.stat("/usr")
+"""
+"""A thread that is renamed while its call blocks, and one that renames itself, both ways."""
+
+
+def test_a_thread_that_is_renamed_in_a_call(cli: Cli, work: Path) -> None:
+    """The filter is asked as a call begins."""
+    cli(
+        *("record", "--comm", "shown", "--fail-on-loss", "-o", "out.parquet", "-e", "openat,close,prctl,newfstatat"),
+        *("--", sys.executable, "-c", RENAMED),
+    )
+    rows = pq.read_table(work / "out.parquet").to_pylist()
+    assert [(row["syscall"], row["file"], row["is_error"]) for row in rows] == [
+        ("openat", f"{work}/pipe", False),
+        ("newfstatat", "/etc", False),
+        ("prctl", None, False),
+    ]
+    assert {row["comm"] for row in rows} == {"shown"}
+
+
+def test_programs_that_are_run_under_another_name(cli: Cli, work: Path) -> None:
+    script = "/bin/ls >/dev/null; /bin/true; /nonexistent; :"
+    cli("record", "--comm", "sh", "--fail-on-loss", "-o", "out.parquet", "-e", "execve", "--", "sh", "-c", script)
+    rows = pq.read_table(work / "out.parquet").to_pylist()
+    assert [(row["file"], row["ret"]) for row in rows] == [("/bin/ls", 0), ("/bin/true", 0), ("/nonexistent", -2)]
