@@ -242,7 +242,9 @@ class Reference:
         bound_ns = process.table.bound_ns.get(record.fd, 0)
         since_ns = process.cwd_changed_ns if record.fd == wire.CWD_FD else bound_ns
         if known and record.time_ns < since_ns:
-            process.void_name_ns = record.time_ns
+            current = process.cwd if record.fd == wire.CWD_FD else entry.known.text if entry else None
+            if known.text != current:
+                process.void_name_ns = record.time_ns
             return
         if record.fd == wire.CWD_FD:
             process.cwd = known.text if known else None
@@ -429,7 +431,7 @@ class Reference:
 
     def take_effect(self, call: Pending, done: wire.Exit, process: Process) -> None:
         if call.rule.effect == wire.EFFECT_CLOSE and done.ret != EBADF:
-            self.close(call, process)
+            self.close(call, done, process)
         if done.ret < 0:
             return
         if call.rule.quantity == wire.QUANTITY_BRK:
@@ -439,13 +441,13 @@ class Reference:
         if call.rule.effect in self.effects:
             self.effects[call.rule.effect](call, done, process)
 
-    def close(self, call: Pending, process: Process) -> None:
+    def close(self, call: Pending, done: wire.Exit, process: Process) -> None:
         fd = call.arg_s32(0)
         entry = process.table.get(fd)
         before = call.descriptor
         is_other = before is not None and entry is not None and entry.known.text != before.text
         if not is_other or entry is None or entry.bound_change <= call.changes or call.contested:
-            self.bind(process, fd, None, None, call.enter.time_ns)
+            self.bind(process, fd, None, None, done.time_ns)
 
     @staticmethod
     def contradicts(call: Pending, process: Process, fd: int | None) -> bool:
@@ -500,7 +502,7 @@ class Reference:
         if fd in process.table:
             process.table[fd] = replace(process.table[fd], cloexec=cloexec)
 
-    def close_range(self, call: Pending, _: wire.Exit, process: Process) -> None:
+    def close_range(self, call: Pending, done: wire.Exit, process: Process) -> None:
         first, last, flags = call.arg_u32(0), call.arg_u32(1), call.arg_u32(2)
         if flags & CLOSE_RANGE_UNSHARE:
             self.own_table(process)
@@ -508,7 +510,7 @@ class Reference:
             if flags & CLOSE_RANGE_CLOEXEC:
                 self.mark(process, fd, True)
             else:
-                self.bind(process, fd, None, None, call.enter.time_ns)
+                self.bind(process, fd, None, None, done.time_ns)
 
     def descriptor_pair(self, call: Pending, done: wire.Exit, process: Process) -> None:
         pair = descriptor_pair(call, done)

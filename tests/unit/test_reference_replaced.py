@@ -333,6 +333,27 @@ def test_a_name_from_before_another_thread_changed_the_directory(scene: Scene, t
     assert row["file"] == "/two/x"
 
 
+def test_a_name_from_while_another_thread_closed_the_number(scene: Scene) -> None:
+    """It may be the file's that was closed, and comes behind the end of that, when the number may be another one's."""
+    scene.enter("close", 3, tid=WORKER)
+    enter = scene.head()
+    scene.exit("close", 0, tid=WORKER)
+    scene.feed(wire.Name(fd=3, name=wire.NameText(b"a\0w\0", wire.NAME_COMPONENTS), **enter))
+    scene.feed(wire.Enter(syscall=NUMBERS["read"], args=(3, 0, 0), **enter))
+    row = scene.exit("read", 0)
+    assert row and row["file"] is None
+
+
+def test_a_name_that_two_threads_were_told_of_at_once(scene: Scene) -> None:
+    """The first one's comes behind the second one's: it is the same, and no change was in between."""
+    enter = scene.head()
+    for head in (scene.head(tid=WORKER), enter):
+        scene.feed(wire.Name(fd=9, name=wire.NameText(b"n\0", wire.NAME_COMPONENTS), **head))
+    scene.feed(wire.Enter(syscall=NUMBERS["read"], args=(9, 0, 0), **enter))
+    row = scene.exit("read", 0)
+    assert row and row["file"] == "/n"
+
+
 @pytest.mark.parametrize("call", ["close", "read"])
 def test_a_name_from_before_another_thread_gave_the_number_to_another_file(scene: Scene, call: str) -> None:
     scene.name(3, b"/one")

@@ -157,7 +157,7 @@ cdef void apply_close(FdCache cache, const Call *call, Process *process) noexcep
     cdef int32_t fd = <int32_t> call.args[0]
     cdef const Entry *entry = cache.entry(process, fd)
     if entry == NULL or entry.bound_change <= call.changes or call.contested or not is_other_name(entry, call.file):
-        cache.forget(process, fd, call.enter_ns)
+        cache.forget(process, fd, call.exit_ns)
 
 
 cdef bint is_other_name(const Entry *entry, const Text *before) noexcept nogil:
@@ -211,7 +211,7 @@ cdef void apply_close_range(FdCache cache, const Call *call, Process *process) n
     if call.args[2] & CLOSE_RANGE_UNSHARE and not cache.unshare_table(process):
         return
     cache.close_range(process, <uint32_t> call.args[0], <uint32_t> call.args[1],
-                      (call.args[2] & CLOSE_RANGE_CLOEXEC) != 0, call.enter_ns)
+                      (call.args[2] & CLOSE_RANGE_CLOEXEC) != 0, call.exit_ns)
 
 
 cdef void bind_pair(FdCache cache, Call *call, Process *process, const Parts *parts) noexcept nogil:

@@ -105,7 +105,7 @@ cdef class FdCache:
                          uint64_t now_ns) noexcept nogil
     cdef void mark(self, Process *process, int64_t fd, uint8_t cloexec) noexcept nogil
     cdef void close_range(self, Process *process, uint32_t first, uint32_t last, bint only_mark,
-                          uint64_t enter_ns) noexcept nogil
+                          uint64_t now_ns) noexcept nogil
     cdef Table *copy_table(self, const Table *table) noexcept nogil
     cdef void release_table(self, Table *table) noexcept nogil
     cdef void free_unused(self, Table *table) noexcept nogil

@@ -332,7 +332,7 @@ cdef class FdCache:
             found.cloexec = cloexec
 
     cdef void close_range(self, Process *process, uint32_t first, uint32_t last, bint only_mark,
-                          uint64_t enter_ns) noexcept nogil:
+                          uint64_t now_ns) noexcept nogil:
         cdef int64_t fd = first
         cdef int64_t end = min(<int64_t> last + 1, <int64_t> process.table.chunk_count * CHUNK_ENTRIES)
         while fd < end:
@@ -342,7 +342,7 @@ cdef class FdCache:
             if only_mark:
                 self.mark(process, fd, CLOEXEC_SET)
             elif self.entry(process, fd) != NULL:
-                self.forget(process, fd, enter_ns)
+                self.forget(process, fd, now_ns)
             fd += 1
 
 

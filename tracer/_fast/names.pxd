@@ -9,6 +9,7 @@ from tracer._fast.events cimport (
 from tracer._fast.fdcache cimport CLOEXEC_SET, CLOEXEC_UNSET, FdCache, Identity, Process
 from tracer._fast.procfs cimport Answers
 from tracer._fast.records cimport Parts
+from tracer._fast.text cimport Text
 
 
 cdef class Names:
@@ -18,6 +19,7 @@ cdef class Names:
     cdef uint64_t proc_asks
 
     cdef void bind(self, Process *process, const Parts *parts) noexcept nogil
+    cdef bint is_called(self, Process *process, int32_t fd, const Text *name) noexcept nogil
     cdef void name_files(self, Call *call, const syscall_rule *rule, Process *process,
                          const Parts *parts) noexcept nogil
     cdef void name_late(self, Call *call, const syscall_rule *rule, Process *process,

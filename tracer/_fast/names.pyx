@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp
 
 from tracer._fast.calls cimport Call, PathSlot, argument, descriptor_argument, was_read
 from tracer._fast.events cimport (
@@ -54,8 +55,9 @@ cdef class Names:
         cdef uint64_t now_ns = parts.header.time_ns
         cdef Text *name = spell_name(self.fd_cache.texts, parts.name, parts.name_text)
         if name != NULL and now_ns < self.fd_cache.changed_ns(process, fd):
-            drop(name)  # it was read before another thread gave the number to another file
-            process.void_name_ns = now_ns
+            if not self.is_called(process, fd, name):  # it was read before another thread changed that
+                process.void_name_ns = now_ns
+            drop(name)
         elif fd == TRACER_CWD_FD:
             replace(&process.cwd, name)
         else:
@@ -63,6 +65,11 @@ cdef class Names:
                                  SOURCE_PROC if parts.header.flags & TRACER_FROM_PROC else SOURCE_KERNEL,
                                  section_cloexec(parts.name, CLOEXEC_UNKNOWN), now_ns)
             self.fd_cache.identify(process, fd, section_identity(parts.name))
+
+    cdef bint is_called(self, Process *process, int32_t fd, const Text *name) noexcept nogil:
+        cdef const Entry *entry = self.fd_cache.entry(process, fd)
+        cdef const Text *known = process.cwd if fd == TRACER_CWD_FD else entry.name if entry != NULL else NULL
+        return known != NULL and known.size == name.size and memcmp(known.data, name.data, name.size) == 0
 
     cdef void ask(self, Process *process, uint32_t tid, int32_t fd, uint64_t now_ns) noexcept nogil:
         """Look a descriptor (or the working directory) up in /proc; what it answers is bound as a record's name is."""
