@@ -129,7 +129,7 @@ def test_a_process_that_is_not_traced(
     shared: str, later: tuple[str, ...], programs: Path, run, start: Start, work: Path
 ) -> None:
     """What it changes is noticed, whoever made it."""
-    process = run(programs / "shared_meanwhile", "process", shared, "succeed", *later)
+    process = run(programs / "shared_meanwhile", "process", shared, "succeed", *later, "slowly")
     pid = int(process.stdout.readline().split()[0])
     tracer = start("record", "-o", "out.parquet", "-e", SYSCALL[shared], "-p", str(pid))
     until_attached(tracer)

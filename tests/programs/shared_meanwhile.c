@@ -6,7 +6,8 @@
  *	readlink	10 or 20: the link of so many bytes in "d10" or "d20"; EINVAL: the file in "d10"; ENOENT: "d20"
  *
  * Tells both pids and waits for a line, or the end of the input. SHARER is there before that, unless a fourth argument
- * says "later".
+ * says "later". With a last one "slowly" it takes its time, so that some uses have no change in them although no tracer
+ * holds it up.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -22,6 +23,7 @@
 
 static char stack[1 << 16] __attribute__((aligned(16)));
 static int numbers, failing, files[2];
+static unsigned longest_pause = 4000;
 static char directories[2][4096];
 
 static void make(int which, const char *directory, const char *file, int size)
@@ -54,7 +56,7 @@ static int change(void *unused)
 		else
 			MUST(chdir(directories[i]));
 		random = random * 1103515245 + 12345;
-		for (volatile unsigned spin = (random >> 8) % 4000; spin > 0; spin--)
+		for (volatile unsigned spin = (random >> 8) % longest_pause; spin > 0; spin--)
 			;
 	}
 	return 0;
@@ -90,9 +92,11 @@ static int share(int process)
 
 int main(int argc, char **argv)
 {
-	int process = strcmp(argv[1], "process") == 0, later = argc > 4, other = 0;
+	int process = strcmp(argv[1], "process") == 0, later = argc > 4 && strcmp(argv[4], "later") == 0, other = 0;
 	char line[8];
 
+	if (strcmp(argv[argc - 1], "slowly") == 0)
+		longest_pause = 40000;
 	numbers = strcmp(argv[2], "number") == 0;
 	failing = strcmp(argv[3], "fail") == 0;
 	make(0, "d10", "10", 10);
