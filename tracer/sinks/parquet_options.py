@@ -11,13 +11,17 @@ ZSTD_LEVEL = 1
 
 TEXT_COLUMNS = [column.name for column in schema.COLUMNS if column.type == schema.TEXT]
 
+REPEATED_COLUMNS = ["device", "inode", "mount_namespace"]
+"""Numbers of which there are few: as a dictionary's they take 0.03 bytes a row of `dd` where they took 0.79, and half of
+the time."""
+
 DELTA_COLUMNS = {"seq": "DELTA_BINARY_PACKED", "time": "DELTA_BINARY_PACKED", "time_ns": "DELTA_BINARY_PACKED"}
 """Columns that only grow: deltas are a tenth of the size before compression, and cheaper to compress."""
 
 WRITER_OPTIONS: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": ZSTD_LEVEL,
-    "use_dictionary": TEXT_COLUMNS,
+    "use_dictionary": TEXT_COLUMNS + REPEATED_COLUMNS,
     "column_encoding": DELTA_COLUMNS,
     "store_schema": True,
     "write_statistics": [column.name for column in schema.COLUMNS if column.type != schema.TEXT],
