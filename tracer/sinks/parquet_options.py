@@ -12,7 +12,7 @@ ZSTD_LEVEL = 1
 TEXT_COLUMNS = [column.name for column in schema.COLUMNS if column.type == schema.TEXT]
 
 REPEATED_COLUMNS = ["device", "inode", "mount_namespace"]
-"""Numbers of which there are few: as a dictionary's they take 0.03 bytes a row of `dd` where they took 0.79, and half of
+"""Numbers of which there are few: as a dictionary's they take 0.03 bytes a row of `dd` where they took 0.79, and half
 the time."""
 
 DELTA_COLUMNS = {"seq": "DELTA_BINARY_PACKED", "time": "DELTA_BINARY_PACKED", "time_ns": "DELTA_BINARY_PACKED"}
