@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from tracer import losses
 from tracer.errors import DamagedFileError, MachineError, TracerError, UsageError
+from tracer.folders import walk
 from tracer.schema import COLUMNS, NEVER_NEGATIVE, SCHEMA, VERSION
 from tracer.temporary import is_in_use, leftovers_of
 
@@ -118,7 +119,7 @@ class Recording:
         self.path = Path(path)
         # DuckDB takes names for patterns and can't be told some (a backslash beside a star, bytes that aren't UTF-8). A
         # descriptor's name in /proc means this file alone, and still does once another has taken its place.
-        self._root = _open_root(self.path)
+        self._root = _open_root(os.fspath(path))
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, self._root)
             self._parts = [_read_part(self._root, name, self.path) for name in _part_names(self._root, self.path)]
@@ -289,12 +290,13 @@ class Recording:
         return DamagedFileError(f"can't read {self.path}: {line}")
 
 
-def _open_root(path: Path) -> int:
+def _open_root(path: str) -> int:
     try:
         # O_NONBLOCK: opening a pipe must fail here, not wait for its other end
         root = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise UsageError(f"no such recording: {path}", hint=_hint_for_missing(path)) from None
+        hint = _hint_for_missing(Path(path))
+        raise UsageError(f"no such recording: {path or 'its name is empty'}", hint=hint) from None
     except PermissionError as error:
         hint = "a recording is private to the user who made it: try sudo"
         raise UsageError(f"can't open {path}: {error.strerror}", hint=hint) from error
@@ -321,21 +323,25 @@ def _part_names(root: int, path: Path) -> list[str]:
     """The recording's files, sorted: relative to the folder, or one empty name for a single file."""
     if stat.S_ISREG(os.fstat(root).st_mode):
         return [""]
-    try:
-        names = sorted(_walk(root))
-    except OSError as error:
-        raise UsageError(f"{path} can't be searched: {error.strerror}", hint="give the folder of recordings") from error
+    names = sorted(_walk(root, path))
     if not names:
         raise UsageError(f"no recording in {path}", hint="the folder holds no finished .parquet file")
     return names
 
 
-def _walk(root: int) -> Iterator[str]:
-    for folder, folders, files, _ in os.fwalk(".", dir_fd=root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+def _walk(root: int, path: Path) -> Iterator[str]:
+    """The parts' names. A folder that can't be read is an error: what is in there would be missing, and nobody told."""
+    top = Path(f"/proc/self/fd/{root}")
+
+    def refuse(error: OSError) -> None:
+        where = path / Path(error.filename).relative_to(top)
+        hint = "give the folder of recordings"
+        raise UsageError(f"{where} can't be searched: {error.strerror}", hint=hint) from error
+
+    for folder, files in walk(top, hidden=False, refused=refuse):
         for name in files:
             if name.endswith(".parquet") and not name.startswith("."):
-                yield os.path.normpath(f"{folder}/{name}")
+                yield str(folder / name)
 
 
 def _open_part(root: int, name: str) -> int:

@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clock": set(),
     "losses": {"clock"},
     "temporary": set(),
+    "folders": set(),
     "capture": {"syscalls", "errors", "_fast", "rawformat"},
     "schema": set(),
     "batch": {"schema", "_fast"},
@@ -30,8 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "session": {"syscalls", "errors", "_fast", "capture", "clock", "losses", "sinks"},
     "pipeline": {"session", "errors", "selection", "capture", "batch", "schema", "sinks", "live", "losses"},
     "diagnosis": {"syscalls", "errors", "capture"},
-    "recording": {"schema", "errors", "losses", "temporary"},
-    "repair": {"rawformat", "recording", "sinks", "schema", "errors", "losses", "temporary"},
+    "recording": {"schema", "errors", "folders", "losses", "temporary"},
+    "repair": {"rawformat", "recording", "sinks", "schema", "errors", "folders", "losses", "temporary"},
     "reports": {"recording", "schema", "errors", "losses"},
     "tui": {"live", "reports", "schema"},
     "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording", "repair", "diagnosis", "losses", "clock"},
@@ -41,11 +42,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 The table is the design's, but for what has grown since: `errors` for whoever answers to a user's words, `losses`
 (what is missing, and how files tell it), `session` (where rows come from, which was part of the pipeline), `batch`
 (columns to Arrow), sinks that take columns and make Arrow of them where they write, `temporary` (what files are called
-while they are written), `clock` (what `time_ns` counts) and `repair` (recordings that were not completed, or in too
-many pieces).
+while they are written), `folders` (looking through them), `clock` (what `time_ns` counts) and `repair` (recordings
+that were not completed, or in too many pieces).
 """
 
-STDLIB_ONLY = {"syscalls", "data", "errors", "selection", "clock", "losses", "temporary"}
+STDLIB_ONLY = {"syscalls", "data", "errors", "selection", "clock", "losses", "temporary", "folders"}
 """Rooms that stand on nothing but the standard library."""
 
 CYTHON_IMPORT = re.compile(r"^[ \t]*(?:from|import|cimport)[ \t]+([\w.]+)(?:[ \t]+c?import[ \t]+(\w+))?", re.MULTILINE)

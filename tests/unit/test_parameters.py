@@ -5,6 +5,7 @@ import sys
 
 import click
 import pytest
+from test_recording import names_in
 
 from tracer.cli.parameters import Duration, OutputPath, Size
 
@@ -61,6 +62,13 @@ def test_duration_that_is_none(text):
         Duration().convert(text, None, None)
 
 
+def run(arguments, folder):
+    """The command line in a folder, run to its end."""
+    command = [sys.executable, "-c", "from tracer.cli import main; main()", *arguments]
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
 def test_default_that_is_a_number_already():
     assert Size().convert(64 << 20, None, None) == 64 << 20
 
@@ -78,17 +86,33 @@ def test_default_that_is_a_number_already():
     ],
 )
 def test_standard_output_is_refused(arguments, tmp_path):
-    code = "from tracer.cli import main; main()"
-    environment = {"PYTHONPATH": ":".join(sys.path)}
-    ended = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    ended = run(arguments, tmp_path)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
         "tracer-cli: error: standard output can't be written to: a file is there when it is complete, and not before\n"
         "  hint: give the name of a file; ./- is one called -\n"
     )
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["record", "-o", "", "--", "true"], "'-o' / '--output'"),
+        (["record", "--raw=", "--", "true"], "'--raw'"),
+        (["record", "--cgroup", "", "--", "true"], "'--cgroup'"),
+        (["replay", "", "-o", "b"], "'FILE'"),
+        (["compact", "", "-o", "b"], "'PATH'"),
+        (["recover", ""], "'PATH'"),
+        (["summary", ""], "'FILE'"),
+    ],
+)
+def test_an_empty_name_is_not_the_working_directory(arguments, name, tmp_path):
+    (tmp_path / "a.parquet").touch()
+    ended = run(arguments, tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"tracer-cli: error: {name} is an empty name\n  hint: is a variable of the shell not set?\n"
+    assert names_in(tmp_path) == ["a.parquet"]
 
 
 @pytest.mark.parametrize("text", ["./-", "-/", "a-", "-x", "/a/-"])

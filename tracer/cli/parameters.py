@@ -47,7 +47,20 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
-class OutputPath(click.Path):
+class NamedPath(click.Path):
+    """A file or a folder. Not an empty name, which pathlib takes for the working directory."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """The path, as `click.Path` gives it. Raises UsageError."""
+        if not os.fspath(value):
+            name = param.get_error_hint(ctx) if param and ctx else "a path"
+            raise UsageError(f"{name} is an empty name", hint="is a variable of the shell not set?")
+        return super().convert(value, param, ctx)
+
+
+class OutputPath(NamedPath):
     """Where to write: a file, or a folder. Not `-`: what is written gets its name when it is complete."""
 
     def convert(

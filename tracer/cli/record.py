@@ -14,7 +14,7 @@ from typing import get_args
 import click
 
 from tracer import selection
-from tracer.cli.parameters import Duration, OutputPath, Size
+from tracer.cli.parameters import Duration, NamedPath, OutputPath, Size
 from tracer.cli.progress import Progress, closing_line
 from tracer.cli.render import report_error, say
 from tracer.cli.stopping import Stopping
@@ -82,7 +82,7 @@ LOSS_STATUS = 3
 @click.option("-Z", "--failed-only", is_flag=True, help="Only calls that return an error.")
 @click.option("-u", "--user", help="Run the command as this user (name or number), with its groups.")
 @click.option("--uid", metavar="USER", help="Only what this user (name or number) does.")
-@click.option("--cgroup", type=click.Path(path_type=Path), help="Only tasks in this cgroup (v2) or below it.")
+@click.option("--cgroup", type=NamedPath(path_type=Path), help="Only tasks in this cgroup (v2) or below it.")
 @click.option("--comm", help="Only threads of this name.")
 @click.option(
     "--identity",

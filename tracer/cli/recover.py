@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tracer.cli.parameters import OutputPath
+from tracer.cli.parameters import NamedPath, OutputPath
 from tracer.cli.render import count, printable, say, write_out
 from tracer.errors import TracerError, UsageError
 from tracer.repair.recover import Empty, Recovered, clear_if_empty, find
@@ -16,7 +16,7 @@ from tracer.repair.recover import recover as recover_one
 
 
 @click.command("recover", short_help="Complete a recording that a crash has left.")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=NamedPath(path_type=Path))
 @click.option(
     "-o", "--output", type=OutputPath(path_type=Path), help="The recording to write. [the name it was to get]"
 )

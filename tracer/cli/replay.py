@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tracer.cli.parameters import OutputPath
+from tracer.cli.parameters import NamedPath, OutputPath
 from tracer.cli.progress import closing_line
 from tracer.cli.render import say
 from tracer.errors import UsageError
@@ -16,7 +16,7 @@ from tracer.pipeline import record as record_session
 
 
 @click.command("replay", short_help="Make a Parquet recording of a raw stream.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NamedPath(path_type=Path))
 @click.option("-o", "--output", type=OutputPath(), required=True, help="The recording to write, or a folder.")
 @click.option("--force", is_flag=True, help="Overwrite the recording if it exists.")
 @click.option("-q", "--quiet", is_flag=True, help="No closing line.")

@@ -12,6 +12,7 @@ import click
 
 from tracer import recording
 from tracer.cli.ending import removed_if_ended
+from tracer.cli.parameters import NamedPath
 from tracer.cli.render import Heading, count, duration, percent, printable, say, size, table, write_out
 from tracer.losses import is_complete, lacks_calls, lost_of
 from tracer.recording import Loss
@@ -24,7 +25,7 @@ SUMS = frozenset({"total", "calls", "errors", "bytes"})
 
 
 @click.command("summary", short_help="Count a recording's calls by syscall, file, process or error.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NamedPath(path_type=Path))
 @click.option("--by", type=click.Choice(list(GROUPS)), default="syscall", show_default=True, help="What makes a row.")
 @click.option("--sort", type=click.Choice(list(ORDERS)), default="total", show_default=True, help="Largest first.")
 @click.option("-n", "--top", type=click.IntRange(min=1), metavar="N", help="Show only the first N rows.")

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from tracer import rawformat, schema
 from tracer.errors import DamagedFileError, UsageError
+from tracer.folders import walk
 from tracer.recording import DAMAGE, PREFIX
 from tracer.repair import scan
 from tracer.sinks.footers import MAGIC
@@ -69,7 +70,7 @@ def find(path: Path) -> list[Leftover]:
     if itself is not None and os.path.lexists(path):
         return [itself]
     if _is_folder(path):
-        candidates = [candidate for folder, _, _ in os.walk(path) for candidate in leftovers_in(Path(folder))]
+        candidates = [candidate for folder, _ in walk(path) for candidate in leftovers_in(path / folder)]
         found = [one for one in candidates if _looks_like_one(one) or (not is_in_use(one.main) and _is_one(one))]
         raw = [candidate.main for candidate in candidates if _is_raw(candidate.main) and not is_in_use(candidate.main)]
         if raw and not found:
