@@ -22,11 +22,11 @@ from tracer.batch import record_batch
 from tracer.capture.generator import Block, blocks, pieces
 from tracer.live.statistics import LiveStatistics
 from tracer.live.view import FLAME_ORDER
+from tracer.pipeline import BATCH_ROWS
 from tracer.sinks.recorder import DURABLE_S, ParquetRecorder
 from tracer.syscalls import ByteClass, calls_moving
 
 CALLS = 10_000
-BATCH = 131_072
 
 
 class Feeding:
@@ -94,6 +94,7 @@ class OnColumns(Pipeline):
         super().__init__(folder, **options)
         self.covers = covers
         self.use = use
+        self.rows = self.pairs
         self.batch: Columns
 
     def consume(self, columns: Columns) -> None:
@@ -102,6 +103,7 @@ class OnColumns(Pipeline):
     def prepare(self) -> None:
         super().prepare()
         self.feed()
+        assert self.batch.rows == self.rows, "more than one batch"
 
     def run(self) -> None:
         self.use(self.batch)
@@ -209,7 +211,7 @@ def new_statistics() -> LiveStatistics:
 
 def parquet(codec: str, level: int | None) -> Case:
     options = WRITER_OPTIONS | {"compression": codec, "compression_level": level}
-    return Case(partial(PyArrowAlone, pairs=BATCH, options=options), memory="all")
+    return Case(partial(PyArrowAlone, pairs=BATCH_ROWS, options=options), memory="all")
 
 
 CASES = {
@@ -261,7 +263,7 @@ CASES = {
             ),
             loops=100 if rows == 2_000 else 4,
         )
-        for rows in (2_000, BATCH)
+        for rows in (2_000, BATCH_ROWS)
     },
     **{
         f"parquet/{name}": parquet(codec, level)
@@ -276,7 +278,7 @@ CASES = {
     },
     **{
         f"record/{batches}x{rows}/{name}": recording(batches, rows, durable_s)
-        for batches, rows in ((24, BATCH), (400, 1_000))
+        for batches, rows in ((24, BATCH_ROWS), (400, 1_000))
         for name, durable_s in (("plain", None), ("durable-1s", 1.0), ("durable-0.1s", 0.1))
     },
     "recorder_start": Case(Starting, loops=50),

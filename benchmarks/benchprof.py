@@ -49,6 +49,9 @@ BETWEEN = re.compile(
 OF_INTEREST = re.compile(r"\((tracer|pyarrow|workload)[/.\w]*\.(py|pyx|pxd|pxi):\d+\)$")
 """Frames that a table of stacks shows."""
 
+RECORDER = "the recorder's"
+"""Its thread, which Python's `threading` doesn't know."""
+
 Text = Iterator[str]
 
 
@@ -131,15 +134,21 @@ def record_with_py_spy(job: Job) -> Path:
         raw = Path(folder, "raw")
         spy = [beside("py-spy"), "record", "--native", "--threads", "-r", str(PY_SPY_HZ), "-f", "raw", "-o", str(raw)]
         run([*spy, "--", *job.command()], job)
-        lines = [re.sub(r"^thread \(\d+\):? ?", "", line) for line in raw.read_text().splitlines()]
+        lines = [with_thread(line) for line in raw.read_text().splitlines()]
     stacks = summed((stack, int(n)) for stack, _, n in (line.rpartition(" ") for line in lines) if in_run(stack))
     with gzip.open(folded, "wt") as file:
         file.writelines(f"{stack} {count}\n" for stack, count in sorted(stacks.items()))
     return folded
 
 
+def with_thread(line: str) -> str:
+    """A stack that begins with its thread's name, or with none. py-spy has none for the recorder's."""
+    stack = re.sub(r"^thread \(\d+\):? ?", "", line)
+    return RECORDER + stack if stack.startswith(";") and ";ParquetRecorder._run (" in stack else stack
+
+
 def in_run(stack: str) -> bool:
-    """Whether a stack is of a run: the main thread's if the marking frame is in it, others' always."""
+    """Whether a stack is of a run: the main thread's if the marking frame is in it, others' if they have a name."""
     return "watched_run (" in stack or not stack.startswith(("MainThread", ";"))
 
 

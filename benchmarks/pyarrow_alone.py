@@ -40,13 +40,13 @@ class PyArrowAlone(Pipeline):
         self.held.append(columns)
 
     def run(self) -> None:
-        with self.path.open("wb") as stream:
-            with pq.ParquetWriter(stream, schema.SCHEMA, **self.options) as writer:
-                for batch in self.batches:
-                    writer.write_batch(batch, row_group_size=batch.num_rows)
-            if self.sync:
-                stream.flush()
-                os.fsync(stream.fileno())
+        # given a name, not a file of Python's, through which Arrow allocates more
+        with pq.ParquetWriter(str(self.path), schema.SCHEMA, **self.options) as writer:
+            for batch in self.batches:
+                writer.write_batch(batch, row_group_size=batch.num_rows)
+        if self.sync:
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
 
     def finish(self) -> None:
         self.batches.clear()

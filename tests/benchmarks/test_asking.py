@@ -15,7 +15,8 @@ from conftest import TOP
 from proc import FDS
 
 OPERATIONS = 5
-QUESTIONS = "readlink,readlinkat,open,openat,access,faccessat,faccessat2"
+QUESTIONS = "%file"
+"""All calls that take a path."""
 
 PROGRAM = """
 import os, sys
@@ -40,7 +41,7 @@ def questions(case: str, folder: Path) -> list[int]:
     """How often each of some operations, one after the other, asked /proc or followed a link, on any thread."""
     log = folder / "strace.txt"
     watch = ["strace", "-f", "-qq", "-e", "signal=none", "-e", f"trace={QUESTIONS}", "-o", str(log)]
-    program = [sys.executable, "-c", PROGRAM, str(TOP / "benchmarks"), case, str(folder), str(OPERATIONS)]
+    program = [sys.executable, "-P", "-c", PROGRAM, str(TOP / "benchmarks"), case, str(folder), str(OPERATIONS)]
     answer = subprocess.run([*watch, *program], capture_output=True, text=True, timeout=120)
     assert answer.returncode == 0, answer.stderr
     runs = re.findall(r'"/mark/begin"(.*?)"/mark/end"', log.read_text(), flags=re.DOTALL)

@@ -35,3 +35,24 @@ def test_a_profile_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(SystemExit, match="status 1"):
         benchprof.main()
     assert list(tmp_path.iterdir()) == []
+
+
+MAIN, RECORDER, VIEW = "run (threading.py:1)", "ParquetRecorder._run (tracer/sinks/recorder.py:1)", "take (queue.py:1)"
+
+
+@pytest.mark.parametrize(
+    ("line", "stack"),
+    [
+        (
+            f"thread (1): MainThread;{MAIN};watched_run (profiled.py:1)",
+            f"MainThread;{MAIN};watched_run (profiled.py:1)",
+        ),
+        (f"thread (1): MainThread;{MAIN};prepare (workload.py:1)", None),
+        (f"thread (2): tracer-view;{VIEW}", f"tracer-view;{VIEW}"),
+        (f"thread (3);clone (libc.so.6);{RECORDER};write", f"the recorder's;clone (libc.so.6);{RECORDER};write"),
+        ("thread (1);<module> (profiled.py:27);_find_and_load", None),  # what happens before Python names its threads
+    ],
+)
+def test_stacks_of_every_thread_are_kept_if_they_are_of_a_run(line: str, stack: str | None) -> None:
+    found = benchprof.with_thread(line)
+    assert (found if benchprof.in_run(found) else None) == stack

@@ -48,7 +48,7 @@ print(json.dumps([count(Known(*map(int, case.split(","))), all_threads=every == 
 @pytest.fixture(scope="module")
 def counts() -> dict[str, list[int]]:
     cases = ["0,0,0:ours", "100,1000,0:ours", "100,1000,0:all", "200,1000,1:ours", "200,1000,1:all"]
-    command = [sys.executable, "-c", PROGRAM, str(TOP / "benchmarks"), *cases]
+    command = [sys.executable, "-P", "-c", PROGRAM, str(TOP / "benchmarks"), *cases]
     answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     return dict(zip(cases, json.loads(answer.stdout), strict=True))
