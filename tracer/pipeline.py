@@ -24,7 +24,7 @@ from tracer.live.fanout import Fanout
 from tracer.live.view import LiveView
 from tracer.losses import Balance, Entry, Ledger, Losses, dumped
 from tracer.session import BATCH_ROWS, BLOCK_BYTES, Clock, LiveSession, ReplaySession, Session, new_engine
-from tracer.sinks.opening import is_folder, open_recorder
+from tracer.sinks.opening import is_folder, open_recorder, would_write
 from tracer.sinks.parts import Rotation
 from tracer.sinks.raw import RawWriter
 from tracer.sinks.recorder import DURABLE_S, ParquetRecorder, recovery_hint
@@ -65,6 +65,7 @@ __all__ = [
     "record",
     "ring_size",
     "trace",
+    "would_write",
 ]
 
 FLUSH_S = 0.5

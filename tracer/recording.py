@@ -26,7 +26,7 @@ from tracer import losses
 from tracer.errors import DamagedFileError, MachineError, TracerError, UsageError
 from tracer.folders import walk
 from tracer.schema import COLUMNS, NEVER_NEGATIVE, SCHEMA, VERSION
-from tracer.temporary import is_in_use, leftovers_of
+from tracer.temporary import forget_unfinished, is_in_use, leftovers_of, note_unfinished
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir  # type: ignore[import-untyped]
@@ -125,9 +125,7 @@ class Recording:
             self._parts = [_read_part(self._root, name, self.path) for name in _part_names(self._root, self.path)]
             self._partitioned = all(_partition(part.name) for part in self._parts)
             # closed before the descriptor is, whose number may soon mean another file
-            self.spill_folder = _spill_folder(stack)
-            """Where DuckDB puts what doesn't fit in memory, until the recording is closed; empty if nowhere."""
-            self._connection = stack.enter_context(_connect(self.spill_folder))
+            self._connection = stack.enter_context(_connect(_spill_folder(stack)))
             self._for_ibis = stack.enter_context(_without_progress(self._connection.cursor()))
             self._create_view()
             self._create_losses()
@@ -481,11 +479,17 @@ def _sum_losses(losses: list[Loss | None]) -> Loss | None:
 
 
 def _spill_folder(stack: contextlib.ExitStack) -> str:
-    """Where DuckDB puts what doesn't fit in memory: private, and not `.tmp` in the current folder, its own choice."""
+    """Where DuckDB puts what doesn't fit in memory, until the recording is closed; empty if nowhere.
+
+    Private, and not `.tmp` in the current folder, its own choice.
+    """
     try:
-        return stack.enter_context(tempfile.TemporaryDirectory(prefix="tracer-", ignore_cleanup_errors=True))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tracer-", ignore_cleanup_errors=True))
     except OSError:  # a full or read-only disk: queries that fit in memory must still run
         return ""
+    note_unfinished(folder)
+    stack.callback(forget_unfinished, folder)
+    return folder
 
 
 def _connect(spill: str) -> duckdb.DuckDBPyConnection:

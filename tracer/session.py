@@ -28,7 +28,7 @@ from tracer.capture.privileges import check as check_privileges
 from tracer.capture.raw import RawReader
 from tracer.capture.target import Command, Target
 from tracer.clock import boot_clock_ns
-from tracer.errors import DamagedFileError
+from tracer.errors import DamagedFileError, MachineError
 from tracer.losses import (
     MOST_WINDOWS,
     UNDRAINED,
@@ -172,6 +172,15 @@ class Boundary:
                 done.set_result(None)
 
 
+def mapped_ring(source: KernelSource) -> Ring:
+    """The source's ring in our memory. Raises MachineError if there is no room for it (ulimit -v): twice its size."""
+    try:
+        return Ring(source.ring_fd, source.ring_bytes)
+    except OSError as error:
+        source.close()
+        raise MachineError(str(error), hint="a smaller --buffer-size; it takes twice that of address space") from error
+
+
 class LiveSession:
     """Traces a target from entering to leaving the context.
 
@@ -210,7 +219,7 @@ class LiveSession:
             keep_stream=raw is not None,
         )
         self._source = KernelSource(syscalls.rules(machine, wanted), filters, ring_bytes)
-        self._ring = Ring(self._source.ring_fd, self._source.ring_bytes)
+        self._ring = mapped_ring(self._source)
         self._losses = LossWatch(self._source.counters, self._engine.counters, self.clock.boot_ns, most=MOST_WINDOWS)
         self._boundary = Boundary()
         self.facts = session_facts(self.clock, target, wanted)

@@ -1,4 +1,4 @@
-"""What files are called while they are written, and which of them were left behind by a crash."""
+"""What files are called while they are written; those that this process has, and those that a crash has left."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,28 @@ NUMBER = re.compile(rf"-(?:ring-)?\d{{4,{NUMBER_DIGITS}}}\Z")
 
 CHARACTER_BYTES = 4
 """Of the longest UTF-8 character."""
+
+_unfinished: set[str] = set()
+"""What this process has and a signal that ends it would leave."""
+
+
+def note_unfinished(path: str) -> None:
+    """This file or folder is ours, and nothing worth keeping."""
+    _unfinished.add(path)
+
+
+def forget_unfinished(path: str) -> None:
+    """It is complete, gone, or worth keeping."""
+    _unfinished.discard(path)
+
+
+def remove_unfinished() -> None:
+    """Remove what there is: we are about to be ended, and no `finally` will."""
+    for path in tuple(_unfinished):
+        try:
+            os.unlink(path)  # noqa: PTH108 - in a signal's handler: nothing that needs no doing
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def temporary_name(name: str) -> str:

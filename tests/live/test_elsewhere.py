@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import termios
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -74,6 +75,28 @@ def test_a_terminal_that_goes_away(tracer_cli: Path, work: Path) -> None:
     assert os.waitstatus_to_exitcode(status) == 5
     assert [path.name for path in work.iterdir()] == ["a.parquet"]
     assert "/etc/passwd" in pq.read_table(work / "a.parquet")["file"].to_pylist()
+
+
+def test_a_terminal_that_is_stopped(start: Start, work: Path) -> None:
+    """By Ctrl-S. More is traced meanwhile than the ring holds, and the recording is completed; the last line waits."""
+    ours, theirs = pty.openpty()
+    command = ["sh", "-c", "read x; exec dd if=/dev/zero of=/dev/null bs=1 count=1000000 status=none"]
+    tracer = start("record", "--fail-on-loss", "-o", "a.parquet", "--", *command, stderr=theirs)
+    shown = b""
+    while b" rows " not in shown:
+        shown += os.read(ours, 65536)
+    termios.tcflow(theirs, termios.TCOOFF)
+    tracer.stdin.write(b"\n")
+    tracer.stdin.close()
+    until((work / "a.parquet").exists, "the recording")
+    termios.tcflow(theirs, termios.TCOON)
+    while b"lost; a.parquet" not in shown:
+        shown += os.read(ours, 65536)
+    assert tracer.wait(timeout=30) == 0
+    for terminal in (ours, theirs):
+        os.close(terminal)
+    assert b" s, nothing lost; a.parquet" in shown
+    assert pq.read_metadata(work / "a.parquet").num_rows > 2_000_000
 
 
 def test_nohup(start: Start, work: Path) -> None:

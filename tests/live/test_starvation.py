@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Counted, Start, records_of, stop, until, until_attached, until_looked
+from conftest import Cli, Counted, Start, records_of, stop, until, until_attached, until_looked
 from disks import loop_disk
 
 import tracer
@@ -203,6 +203,14 @@ class TestMemoryLimit:
         assert ended.returncode == 2
         message = b"the kernel has no memory for a ring buffer of 2097152 KiB\n  hint: a smaller --buffer-size\n"
         assert ended.stderr == b"tracer-cli: error: " + message
+        assert list(work.iterdir()) == []
+
+    def test_a_ring_that_there_is_no_address_space_for_is_refused(self, cli: Cli, work: Path) -> None:
+        """As much as all else takes: 256 MiB, mapped twice in a row, are too much."""
+        few = ["prlimit", f"--as={1_000_000_000}"]
+        ended = cli("record", "-o", "a.parquet", "--buffer-size", "256M", "--", "touch", "mark", prefix=few, status=2)
+        message = "the ring buffer's data can't be mapped\n  hint: a smaller --buffer-size; it takes twice that"
+        assert ended.stderr == f"tracer-cli: error: {message} of address space\n"
         assert list(work.iterdir()) == []
 
     def test_a_recorder_lives_within_it(self, programs: Path, tracer_cli: Path, group: Path, work: Path) -> None:

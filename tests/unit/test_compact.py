@@ -72,6 +72,13 @@ def test_refusals(tmp_path):
     (tmp_path / "bad" / "x.parquet").write_bytes(data[:40] + bytes(300) + data[340:])
     with pytest.raises(UsageError, match="into itself"):
         compact(path, path, force=True)
+    for place in ("new.parquet", "../bad/new.parquet", "x.parquet", "deeper/new.parquet"):
+        with pytest.raises(UsageError, match="into itself"):
+            compact(tmp_path / "bad", tmp_path / "bad" / place, force=True)
+    (tmp_path / "bad" / "x.parquet").write_bytes(data)
+    compact(tmp_path / "bad", tmp_path / "bad-too.parquet")
+    (tmp_path / "bad-too.parquet").unlink()
+    (tmp_path / "bad" / "x.parquet").write_bytes(data[:40] + bytes(300) + data[340:])
     with pytest.raises(OutputError, match="exists"):
         compact(path, write_recording(tmp_path / "b.parquet", [{}]))
     with pytest.raises(DamagedFileError, match="can't read"):

@@ -1,4 +1,4 @@
-"""A report that is ended by a signal while it is at work leaves nothing, and says by its status what ended it."""
+"""A verb that is ended by a signal while it is at work leaves nothing, and says by its status what ended it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from test_crash_safety import Scene
+from test_raw_stream import stream as calls
+from test_raw_stream import write as write_stream
 from test_recording import write_recording
 
-CODE = """
+from tracer._fast import Columns
+from tracer.pipeline import ReplaySession, record
+from tracer.sinks.recorder import ParquetRecorder
+
+QUERYING = """
 import tracer.cli.summary as verb
 from tracer.cli import main
 
@@ -22,27 +30,90 @@ def work(opened, *_):
 verb.summarize = work
 main()
 """
+
+WRITING = """
+import time
+from tracer.cli import main
+from tracer.sinks.output_file import OutputFile
+
+def work(_):
+    print("begun", flush=True)
+    time.sleep(1000)
+
+OutputFile.complete = work
+main()
+"""
 SECONDS = 30
 
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
-    spill = tmp_path / "spill"
-    spill.mkdir()
+
+def end(code: str, arguments: Sequence[str | Path], number: signal.Signals, *, folder: Path) -> None:
+    """Begin a verb in an empty folder for what is temporary, and end it when it says that it has begun."""
     process = subprocess.Popen(
-        [sys.executable, "-c", CODE, "summary", write_recording(tmp_path / "a.parquet", [{}])],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(spill)},
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
-        assert len(list(spill.iterdir())) == 1
+        assert list(folder.iterdir()) != []
         process.send_signal(number)
         assert process.communicate(timeout=SECONDS) == (b"", b"")
         assert process.returncode == -number
     finally:
         process.kill()
         process.communicate()
-    assert list(spill.iterdir()) == []
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty one."""
+    made = tmp_path / "empty"
+    made.mkdir()
+    return made
+
+
+@SIGNALS
+def test_a_report(number: signal.Signals, tmp_path: Path, folder: Path) -> None:
+    end(QUERYING, ["summary", write_recording(tmp_path / "a.parquet", [{}])], number, folder=folder)
+
+
+@SIGNALS
+def test_a_recording_that_is_compacted(number: signal.Signals, tmp_path: Path, folder: Path) -> None:
+    there = write_recording(tmp_path / "a.parquet", [{}])
+    end(WRITING, ["compact", there, "-o", folder / "b.parquet"], number, folder=folder)
+
+
+@SIGNALS
+def test_a_stream_that_is_replayed(number: signal.Signals, tmp_path: Path, folder: Path) -> None:
+    stream = tmp_path / "a.raw"
+    write_stream(stream, calls(100))
+    end(WRITING, ["replay", stream, "-o", folder / "b.parquet"], number, folder=folder)
+
+
+@SIGNALS
+def test_what_is_recovered(number: signal.Signals, tmp_path: Path, folder: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.write(20, sync=True)
+    left = scene.die()
+    end(WRITING, ["recover", left.main, "-o", folder / "b.parquet"], number, folder=folder)
+    assert left.main.exists()
+
+
+def test_a_replay_that_fails_leaves_nothing(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a recorder makes safe would be left for `recover`: not here, where the stream is still there."""
+    write_stream(tmp_path / "a.raw", calls(100))
+    columns = ReplaySession.columns
+
+    def interrupted(session: ReplaySession) -> Iterator[Columns]:
+        yield from columns(session)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ReplaySession, "columns", interrupted)
+    with ReplaySession(tmp_path / "a.raw") as session, pytest.raises(KeyboardInterrupt):
+        record(session, ParquetRecorder(folder / "b.parquet"))
+    assert list(folder.iterdir()) == []

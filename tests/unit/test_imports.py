@@ -35,7 +35,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "repair": {"rawformat", "recording", "sinks", "schema", "errors", "folders", "losses", "temporary"},
     "reports": {"recording", "schema", "errors", "losses"},
     "tui": {"live", "reports", "schema"},
-    "cli": {"errors", "selection", "pipeline", "reports", "tui", "recording", "repair", "diagnosis", "losses", "clock"},
+    "cli": {
+        "errors",
+        "selection",
+        "pipeline",
+        "reports",
+        "tui",
+        "recording",
+        "repair",
+        "diagnosis",
+        "losses",
+        "clock",
+        "temporary",
+    },
 }
 """Room -> the rooms it may import. A room is a module or a folder right under `tracer/`; itself goes without saying.
 

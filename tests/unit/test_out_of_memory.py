@@ -49,3 +49,22 @@ def test_a_text_that_there_is_no_memory_for_is_unknown(size: int, tmp_path: Path
     assert found.pop("refusals") > 0
     assert found.pop("unknown") > 0
     assert found == {"wrong": [], "later": True}
+
+
+def test_a_verb_says_so() -> None:
+    code = """
+import tracer.cli.replay as verb
+from tracer.cli import main
+
+def refuse(*_):
+    raise MemoryError
+
+verb.ReplaySession = refuse
+main()
+"""
+    command = [sys.executable, "-c", code, "replay", "a.raw", "-o", "a.parquet"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    hint = "see what `ulimit -v` and the cgroup's memory.max allow"
+    assert ended.stderr == f"tracer-cli: error: not enough memory\n  hint: {hint}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -54,6 +55,65 @@ def no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_no_kernel_knows_is_refused(arguments: list[str], why: str) -> None:
     assert why in refusal(*arguments, "-a")
+
+
+@pytest.mark.parametrize(
+    ("output", "raw", "more"),
+    [
+        ("a", "a", []),
+        ("a", "folder/../a", []),
+        ("a", "link", []),
+        ("x.parquet", "x-0001.parquet", ["--rotate-rows", "5"]),
+        ("x.parquet", "folder/../x-12345.parquet", ["--rotate-time", "5s"]),
+        ("x.parquet", "x-0001.parquet", ["--ring", "5s"]),
+        ("folder", "folder/a.raw", []),
+        ("new/", "new/events/a.parquet", []),
+    ],
+)
+def test_a_raw_stream_where_the_recording_goes(
+    output: str, raw: str, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    monkeypatch.chdir(tmp_path)
+    assert (
+        refusal("-o", output, "--raw", raw, *more, "-a")
+        == f"{raw} is where the recording goes give --raw another place"
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "raw", "more"),
+    [
+        ("a", "b", []),
+        ("a", "folder/a", []),
+        ("x.parquet", "x-0001.parquet", []),
+        ("x.parquet", "x-1.parquet", ["--rotate-rows", "5"]),
+        ("x.parquet", "x-0001.raw", ["--rotate-rows", "5"]),
+        ("x.parquet", "folder/x-0001.parquet", ["--rotate-rows", "5"]),
+        ("folder", "folder.raw", []),
+        ("loop", "loop2", []),
+    ],
+)
+def test_a_raw_stream_elsewhere(
+    output: str, raw: str, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("loop", "loop2"):
+        (tmp_path / name).symlink_to(name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AssertionError, match="it was not refused"):
+        CliRunner().invoke(record, ["-o", output, "--raw", raw, *more, "-a"], catch_exceptions=False)
+
+
+def test_in_a_folder_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be written: that is told when it is tried."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(AssertionError, match="it was not refused"):
+        CliRunner().invoke(record, ["-o", "a", "--raw", "b", "-a"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("user", ["4294967295", "4294967296", "9" * 5000, "nobody-of-that-name"])

@@ -100,6 +100,11 @@ def main() -> None:
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except MemoryError:
+        from tracer.cli.render import report
+
+        report("not enough memory", "see what `ulimit -v` and the cgroup's memory.max allow")
+        sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tracer.cli.ending import removed_if_ended
 from tracer.cli.parameters import NamedPath, OutputPath
 from tracer.cli.render import count, printable, say, size
 from tracer.repair.compact import compact as compact_recording
@@ -22,7 +23,8 @@ def compact(path: Path, output: Path, force: bool, quiet: bool) -> None:
     Rows keep their order and are numbered from 0 again. What the parts say of themselves is kept, and the sum of their
     losses. What was there stays.
     """
-    done = compact_recording(path, output, force=force)
+    with removed_if_ended():
+        done = compact_recording(path, output, force=force)
     if not quiet:
         say(
             f"tracer-cli: {count(done.rows)} rows of {count(done.parts)} part{'' if done.parts == 1 else 's'}; "

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 from collections.abc import Iterator
+
+from tracer.temporary import remove_unfinished
 
 DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
-def removed_if_ended(folder: str) -> Iterator[None]:
-    """Remove a folder before a signal ends us. One that is ignored stays so (nohup).
+def removed_if_ended() -> Iterator[None]:
+    """Remove what is unfinished before a signal ends us. One that is ignored stays so (nohup).
 
     Nothing is raised, not even KeyboardInterrupt: DuckDB makes another error of it, or loses it, and we would go on.
     """
 
     def end(number: int, _: object) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_unfinished()
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 

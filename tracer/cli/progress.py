@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from contextlib import suppress
 
-from tracer.cli.render import count, printable, say, size
+from tracer.cli.render import count, printable, size
 from tracer.losses import Losses, lacks_calls, lost_of
 from tracer.pipeline import LiveSession, Outcome, ParquetRecorder
 
 EVERY_S = 0.5
 
 
-class Progress:
-    """One line on stderr, rewritten twice a second: rows, rate, losses, size."""
+def terminal_that_never_waits() -> int | None:
+    """Standard error, opened once more; None if it is no terminal, or can't be had.
 
-    def __init__(self, session: LiveSession, recorder: ParquetRecorder, *, enabled: bool) -> None:
+    Whoever shows a recording's progress drains the ring, too, and must not wait for a terminal that is stopped (Ctrl-S)
+    or at the other end of a line that hangs. To wait or not belongs to what was opened: what is said to standard error
+    itself still waits, and gets there. Open it before privileges are given up: the terminal may be another user's.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    with suppress(OSError):
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        return os.open(f"/proc/self/fd/{sys.stderr.fileno()}", flags)
+    return None
+
+
+class Progress:
+    """One line on a terminal, rewritten twice a second: rows, rate, losses, size. What can't be said at once is not."""
+
+    def __init__(self, session: LiveSession, recorder: ParquetRecorder, terminal: int | None) -> None:
         self._session = session
         self._recorder = recorder
-        self._enabled = enabled
+        self._terminal = terminal
         self._shown = False
         self._due = self._started = time.monotonic()
         self._last = (self._started, 0)
@@ -25,7 +43,7 @@ class Progress:
     def show(self) -> None:
         """Write the line if it is time."""
         now = time.monotonic()
-        if not self._enabled or now < self._due:
+        if self._terminal is None or now < self._due:
             return
         self._due = now + EVERY_S
         rows = self._session.rows
@@ -37,13 +55,21 @@ class Progress:
             f"{count(rows)} rows  {count(rate)}/s  {count(lost) if lost is not None else 'unknown'} lost  "
             f"{size(self._recorder.bytes_written)}  {now - self._started:.0f} s"
         )
-        say(f"\r\x1b[K{text}")
+        self._write(self._terminal, text)
         self._shown = True
 
     def clear(self) -> None:
-        """Take the line away."""
-        if self._shown:
-            say("\r\x1b[K")
+        """Take the line away; no other comes."""
+        terminal, self._terminal = self._terminal, None
+        if terminal is not None:
+            if self._shown:
+                self._write(terminal, "")
+            os.close(terminal)
+
+    @staticmethod
+    def _write(terminal: int, text: str) -> None:
+        with suppress(OSError):
+            os.write(terminal, f"\r\x1b[K{text}".encode())
 
 
 def total_lost(losses: Losses) -> int | None:

@@ -15,7 +15,7 @@ import click
 
 from tracer import selection
 from tracer.cli.parameters import Duration, NamedPath, OutputPath, Size
-from tracer.cli.progress import Progress, closing_line
+from tracer.cli.progress import Progress, closing_line, terminal_that_never_waits
 from tracer.cli.render import report_error, say
 from tracer.cli.stopping import Stopping
 from tracer.errors import OutputError, UsageError
@@ -45,6 +45,7 @@ from tracer.pipeline import (
     open_recorder,
     process_of,
     ring_size,
+    would_write,
 )
 from tracer.pipeline import record as record_session
 
@@ -134,8 +135,8 @@ def record(
     path = Path(output if output is not None else default_path(target.name))
     if with_summary and (rotation.is_wanted or ring_s is not None) and not is_folder(output or ""):
         raise UsageError("-c can't sum up numbered files", hint="give a folder for the parts: -o DIR/")
-    if raw is not None and raw.resolve() == path.resolve():
-        raise UsageError("-o and --raw name the same file", hint="give each its own")
+    if raw is not None and would_write(output or str(path), raw, in_parts=rotation.is_wanted or ring_s is not None):
+        raise UsageError(f"{raw} is where the recording goes", hint="give --raw another place")
     check_privileges()
     stopping = Stopping(duration_s, target)
     if ring_s is None:
@@ -175,6 +176,7 @@ def run(
     kept: Set[Capability],
 ) -> Outcome:
     """Trace into the recorder, showing progress; once everything is attached, only the `kept` capabilities stay."""
+    terminal = None if quiet else terminal_that_never_waits()
     with LiveSession(
         target,
         wanted,
@@ -185,7 +187,7 @@ def run(
         should_stop=lambda: stopping.is_due() or recorder.has_failed,
         on_attached=lambda: give_up_privileges(kept),
     ) as session:
-        progress = Progress(session, recorder, enabled=not quiet and sys.stderr is not None and sys.stderr.isatty())
+        progress = Progress(session, recorder, terminal)
         stopping.each_look = progress.show
         try:
             return record_session(session, recorder)

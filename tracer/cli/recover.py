@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from tracer.cli.ending import removed_if_ended
 from tracer.cli.parameters import NamedPath, OutputPath
 from tracer.cli.render import count, printable, say, write_out
 from tracer.errors import TracerError, UsageError
@@ -41,7 +42,8 @@ def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, 
         try:
             nothing = clear_if_empty(one, keep=keep_temporary)
             if nothing is None:
-                done.append(recover_one(one, output, force=force, keep=keep_temporary))
+                with removed_if_ended():
+                    done.append(recover_one(one, output, force=force, keep=keep_temporary))
                 said = line(done[-1], keep=keep_temporary)
             else:
                 empty.append(nothing)

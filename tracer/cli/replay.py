@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tracer.cli.ending import removed_if_ended
 from tracer.cli.parameters import NamedPath, OutputPath
 from tracer.cli.progress import closing_line
 from tracer.cli.render import say
@@ -22,7 +23,7 @@ from tracer.pipeline import record as record_session
 @click.option("-q", "--quiet", is_flag=True, help="No closing line.")
 def replay(file: Path, output: str, force: bool, quiet: bool) -> None:
     """Give the rows that recording live gave, from the raw stream FILE of `record --raw`. Needs no root."""
-    with ReplaySession(file) as session:
+    with removed_if_ended(), ReplaySession(file) as session:
         if os.path.exists(output) and file.samefile(output):  # noqa: PTH110 - a name too long is none
             raise UsageError("a raw stream can't be replayed into itself", hint="give another name with -o")
         recorder = open_recorder(output, force=force)

@@ -36,7 +36,7 @@ def summary(file: Path, by: str, sort: str, top: int | None, as_json: bool) -> N
     Times are those from entering the kernel to leaving it. Calls that never return have none; means and percentiles
     leave them out. p50 and p99 are exact. Sums are marked `at least` if not everything was recorded.
     """
-    with recording.open(file) as opened, removed_if_ended(opened.spill_folder):
+    with removed_if_ended(), recording.open(file) as opened:
         result = summarize(opened, by, sort, top)
         loss = opened.loss
     write_out(_json(file, result, loss) if as_json else report_table(result, loss, sys.stdout))

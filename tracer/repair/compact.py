@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +39,8 @@ def compact(path: Path, output: Path, *, force: bool = False) -> Compacted:
     The recording stays. Raises UsageError, DamagedFileError or OutputError.
     """
     with recording.open(path) as opened:
-        if output.exists() and output.samefile(path):
-            raise UsageError("a recording can't be compacted into itself", hint="give another name with -o")
+        if _is_in(output, path):
+            raise UsageError("a recording can't be compacted into itself", hint="give another place with -o")
         rewriter = Rewriter(output, force=force, renumber=True)
         try:
             for batch in opened.batches(BATCH_ROWS):
@@ -50,6 +51,13 @@ def compact(path: Path, output: Path, *, force: bool = False) -> Compacted:
         finally:
             rewriter.abort()
         return Compacted(rewriter.rows, size, len(opened.parts))
+
+
+def _is_in(output: Path, path: Path) -> bool:
+    """Whether a file is the recording, or would be a part of it."""
+    if path.is_dir():
+        return Path(os.path.realpath(output)).is_relative_to(os.path.realpath(path))
+    return output.exists() and output.samefile(path)
 
 
 def footer(opened: Recording) -> dict[str, str]:

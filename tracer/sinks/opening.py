@@ -17,6 +17,17 @@ def is_folder(output: str) -> bool:
     return output.endswith("/") or os.path.isdir(output)  # noqa: PTH112 - a name too long is none
 
 
+def would_write(output: str, path: Path, *, in_parts: bool) -> bool:
+    """Whether a recording into `output` may write or remove a file of that name: its own, a part's, in its folder."""
+    try:  # Path.resolve would raise where links make a loop
+        wished, other = Path(os.path.realpath(output)), Path(os.path.realpath(path))
+    except OSError:  # the working directory was removed: nothing will be written
+        return False
+    if is_folder(output):
+        return other.is_relative_to(wished)
+    return other == wished or (in_parts and Numbered(wished).has(other))
+
+
 def open_recorder(
     output: str | os.PathLike[str],
     *,

@@ -11,7 +11,7 @@ from io import BufferedWriter
 from pathlib import Path
 
 from tracer.errors import OutputError
-from tracer.temporary import temporary_name, wished_name
+from tracer.temporary import forget_unfinished, note_unfinished, temporary_name, wished_name
 
 LARGEST_ID = 2**32 - 2
 """Of a user or group: one more means none (include/linux/uidgid.h)."""
@@ -37,6 +37,7 @@ class OutputFile:
             self._check_name()
             self.temporary = path.with_name(temporary_name(path.name))
             self.stream = open_private(self.temporary)
+            note_unfinished(str(self.temporary))
             self._identity = os.fstat(self.stream.fileno())
         except OSError as error:
             raise open_error(path, error) from error
@@ -103,6 +104,7 @@ class OutputFile:
             self._rename()
         except OSError as error:
             raise write_error(self.path, error) from error
+        forget_unfinished(str(self.temporary))
         return size
 
     def _rename(self) -> None:
@@ -130,10 +132,10 @@ class OutputFile:
         """
         with suppress(OSError):
             self.stream.close()
-        if self._kept:
-            return
-        with suppress(OSError):
-            self.temporary.unlink()
+        if not self._kept:
+            with suppress(OSError):
+                self.temporary.unlink()
+        forget_unfinished(str(self.temporary))
 
 
 def open_private(path: Path) -> BufferedWriter:

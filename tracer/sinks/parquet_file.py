@@ -57,13 +57,14 @@ class ParquetFile:
             self._tail.append(batch, footer())
 
     def sync(self, footer: Footer) -> None:
-        """Make all rows so far outlive a crash of the machine."""
+        """Make all rows so far outlive a crash of the machine, if the file is a durable one."""
         self.file.check()
+        if self._tail is None:
+            return
         if self._writer.is_dirty:
             self._writer.checkpoint(footer())
             self.file.sync()
-        if self._tail is not None:
-            self._tail.sync()
+        self._tail.sync()
         self.safe_rows = self._rows
 
     def snapshot(self, footer: Footer, asked_ns: int) -> None:

@@ -78,11 +78,19 @@ class Numbered:
                     with suppress(OSError):
                         path.unlink()
 
+    def has(self, path: Path) -> bool:
+        """Whether that is the name of one of its parts."""
+        return path.parent == self._wished.parent and self._pattern.fullmatch(path.name) is not None
+
+    @property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self._wished.stem) + r"-(\d{4,})" + re.escape(self._wished.suffix))
+
     def _name(self, number: str) -> Path:
         return self._wished.with_name(f"{self._wished.stem}-{number}{self._wished.suffix}")
 
     def _there(self) -> dict[int, Path]:
-        pattern = re.compile(re.escape(self._wished.stem) + r"-(\d{4,})" + re.escape(self._wished.suffix))
+        pattern = self._pattern
         try:
             found = [(pattern.fullmatch(path.name), path) for path in self._wished.parent.iterdir()]
         except OSError:
