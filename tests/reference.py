@@ -14,35 +14,28 @@ from typing import Any
 
 import wire
 from reference_columns import (
+    CLOSE_RANGE_CLOEXEC,
     F_DUPFD_CLOEXEC,
     Known,
     PathArgument,
     Pending,
     Row,
-    bytes_column,
-    clamped,
     copies_descriptor,
     descriptor_pair,
-    device_number,
     error_name,
     fd_argument,
-    fd_column,
-    file_column,
+    freed_range,
+    frees_one,
     is_closed,
     known_by_section,
     makes_descriptor,
     needs_directory,
     number_made,
-    offset_column,
-    polling_columns,
+    puts_anywhere,
     replaced_by,
-    requested_column,
+    row_of,
     section_cloexec,
-    signed,
-    sleep_column,
-    space_column,
     stays_as_it_is,
-    text_of,
 )
 from reference_state import Entry, Process, Table, Thread, oldest_quarter
 
@@ -58,7 +51,7 @@ MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x40
 O_CLOEXEC, O_TMPFILE_BIT = 0x80000, 0x400000
 F_SETFD = 2
 FIOCLEX, FIONCLEX = 0x5451, 0x5450
-CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC = 2, 4
+CLOSE_RANGE_UNSHARE = 2
 CLONE_FILES, CLONE_NEWNS = 0x400, 0x20000
 
 
@@ -103,6 +96,8 @@ class Reference:
         self.processes: dict[int, Process] = {}
         self.changes = 0
         """Of tables and directories by calls, in the order in which those ended."""
+        self.putting = self.put_change = 0
+        """How many calls put a file into a table, nobody knows which, and the last one's change."""
         self.effects = effect_methods(self)
 
     def feed(self, block: bytes) -> None:
@@ -209,7 +204,9 @@ class Reference:
             call = self.named_late(call.with_paths(done.paths), done, process)
             call = replace(call, contested=self.end_replacing(thread, call), is_unsure=call.is_unsure or done.is_unsure)
             call = self.without_doubtful(call, process)
-            call = replace(call, contradicted=self.contradicts(call, process, number_made(call, done)))
+            made = number_made(call, done)
+            contradicted, given = self.contradicts(call, process, made), self.gives(call, done, process, made)
+            call = replace(call, contradicted=contradicted, given=given)
             last_brk = process.brk
             self.changes += call.rule.effect != wire.EFFECT_NONE
             self.take_effect(call, done, process)
@@ -252,7 +249,8 @@ class Reference:
             cloexec = section_cloexec(record.name)
             self.bind(process, record.fd, known, cloexec, bound_ns if entry else record.time_ns)
             if entry and record.fd in process.table:
-                process.table[record.fd] = replace(process.table[record.fd], bound_change=entry.bound_change)
+                since = {"bound_change": entry.bound_change, "given": entry.given}
+                process.table[record.fd] = replace(process.table[record.fd], **since)
 
     def on_fork(self, fork: wire.Fork) -> None:
         creator_thread = self.threads.get(fork.tid)
@@ -370,23 +368,37 @@ class Reference:
 
     def begin_replacing(self, thread: Thread, call: Pending) -> None:
         fd = replaced_by(call)
+        table = thread.replacing_in = self.process(call.enter.tgid, call.enter.time_ns).table
         if fd is not None:
-            thread.replacing_in = self.process(call.enter.tgid, call.enter.time_ns).table
-            thread.replacing_in.begin_replacing(fd)
+            table.begin_replacing(fd, gives=call.rule.effect == wire.EFFECT_DUP2)
+        elif len(freed_range(call)) > 1:
+            table.begin_range(freed_range(call))
 
-    @staticmethod
-    def end_replacing(thread: Thread, call: Pending) -> bool:
-        """In the table that it began with, whichever the process has by now."""
+        if puts_anywhere(call):
+            self.putting += 1
+
+    def end_replacing(self, thread: Thread, call: Pending) -> bool:
+        """In the table that it began with, whichever the process has by now. Whether its number was contested."""
         fd, table = replaced_by(call), thread.replacing_in
-        return fd is not None and table is not None and table.end_replacing(fd)
+        if puts_anywhere(call):
+            self.putting -= 1
+            self.put_change = self.changes + 1
+        if table is None:
+            return False
+        if fd is not None:
+            return table.end_replacing(fd, gives=call.rule.effect == wire.EFFECT_DUP2)
+        if len(freed_range(call)) > 1:
+            table.end_range()
+        return False
 
     def without_doubtful(self, call: Pending, process: Process) -> Pending:
         """The call without names of numbers that may have meant two files since it began."""
-        is_settled = process.table.last_change <= call.changes and not process.table.replacing
-        if call.rule.effect == wire.EFFECT_CLOSE_RANGE or (is_settled and not call.is_unsure):
+        is_settled = process.table.last_change <= call.changes and not process.table.is_under_way
+        if is_settled and not call.is_unsure and not self.was_put(call):
             return call
-        if call.rule.effect == wire.EFFECT_CLOSE:
-            return replace(call, descriptor=None) if call.contested or call.is_unsure else call
+        if frees_one(call):
+            in_doubt = call.contested or call.is_unsure or self.was_put(call)
+            return replace(call, descriptor=None) if in_doubt else call
         if call.rule.path_arg < 0:
             fd = fd_argument(call)
             in_doubt = fd is not None and self.in_doubt(call, process, fd, call.descriptor)
@@ -405,14 +417,19 @@ class Reference:
         dirfd = AT_FDCWD if dirfd_arg < 0 else call.arg_s32(dirfd_arg)
         return replace(path, is_doubtful=self.in_doubt(call, process, dirfd, path.directory))
 
-    @staticmethod
-    def in_doubt(call: Pending, process: Process, fd: int, name: Known | None) -> bool:
+    def was_put(self, call: Pending) -> bool:
+        """Whether a supervisor put a file into a table, nobody knows which, since the call began."""
+        return self.putting > 0 or self.put_change > call.changes
+
+    def in_doubt(self, call: Pending, process: Process, fd: int, name: Known | None) -> bool:
         if name is None:
             return False
         if call.is_unsure or process.table.is_replaced((fd, call.enter.tgid) if fd == AT_FDCWD else fd):
             return True
         if fd == AT_FDCWD:
             return process.cwd_change > call.changes
+        if self.was_put(call):
+            return True
         entry = process.table.get(fd)
         return entry is None or entry.bound_change > call.changes
 
@@ -456,6 +473,21 @@ class Reference:
         is_newer = entry is not None and entry.bound_change > call.changes
         return is_newer and fd is not None and not process.table.is_replaced(fd)
 
+    def gives(self, call: Pending, done: wire.Exit, process: Process, fd: int | None) -> bool:
+        """Whether the number that the call made may have another file by the time at which its name was read."""
+        if fd is None:
+            return False
+        table, entry, known = process.table, process.table.get(fd), known_by_section(done.name)
+        is_open = call.rule.effect == wire.EFFECT_OPEN
+        asked = call.path1.file(True) if is_open and call.path1 else None
+        if known and asked and known.text == asked.text:
+            return False
+        if self.was_put(call) or table.is_given(fd) or (entry and entry.given and entry.bound_change > call.changes):
+            return True
+        since_ns = call.enter.time_ns if is_open else done.time_ns
+        changed_ns = max(table.bound_ns.get(fd, 0), table.range_end_ns)
+        return changed_ns > since_ns or (is_open and table.is_replaced(fd))
+
     def new_descriptor(self, call: Pending, done: wire.Exit, process: Process) -> None:
         if not makes_descriptor(call):
             return
@@ -485,6 +517,8 @@ class Reference:
         source, target = call.arg_s32(0), call.arg_s32(1)
         if source != target:
             self.copy(call, target, call.has_flag(O_CLOEXEC), done, process)
+            if not call.contested and target in process.table:
+                process.table[target] = replace(process.table[target], given=True)
 
     def fcntl(self, call: Pending, done: wire.Exit, process: Process) -> None:
         command = call.arg_u32(1)
@@ -511,6 +545,8 @@ class Reference:
                 self.mark(process, fd, True)
             else:
                 self.bind(process, fd, None, None, done.time_ns)
+        if len(freed_range(call)) > 1:
+            process.table.range_end_ns = max(process.table.range_end_ns, done.time_ns)
 
     def descriptor_pair(self, call: Pending, done: wire.Exit, process: Process) -> None:
         pair = descriptor_pair(call, done)
@@ -542,41 +578,9 @@ class Reference:
 
     def emit(self, thread: Thread, call: Pending, done: wire.Exit | None, last_brk: int | None) -> None:
         """Adds the row, if its syscall is wanted and the filter lets it through."""
-        error = None if done is None else error_name(done.ret)
-        if not call.rule.flags & wire.RULE_WANTED or (self.failed_only and error is None):
+        is_error = done is not None and error_name(done.ret) is not None
+        if not call.rule.flags & wire.RULE_WANTED or (self.failed_only and not is_error):
             return
-        enter = call.enter
-        flags = call.flags
-        file = file_column(call, done)
-        old_file = call.path1.file(done is not None and done.ret >= 0) if call.path1 and call.path2 else None
-        start_ns, last_ns = enter.time_ns, thread.last_end_ns
-        row: Row = {
-            "time_ns": signed(start_ns, 64),
-            "gap_ns": None if last_ns is None else clamped(start_ns, last_ns),
-            "latency_ns": clamped(done.time_ns, start_ns) if done else None,
-            "comm": text_of(call.comm),
-            "pid": signed(enter.tgid, 32),
-            "tid": signed(enter.tid, 32),
-            "syscall": self.names[enter.syscall],
-            "family": self.families[call.rule.family],
-            "fd": fd_column(call, done),
-            "ret": done.ret if done else None,
-            "error": error,
-            "is_error": error is not None,
-            "bytes": bytes_column(call, done),
-            "requested_bytes": requested_column(call),
-            "offset": offset_column(call, done),
-            "flags": None if flags is None else signed(flags, 64),
-            "file": text_of(file.text) if file else None,
-            "file_source": file.source if file else None,
-            "device": device_number(file.identity[0]) if file and file.identity else None,
-            "mount_namespace": call.mount_namespace,
-            "inode": signed(file.identity[1], 64) if file and file.identity else None,
-            "old_file": text_of(old_file.text) if old_file else None,
-            "address_space_bytes": space_column(call, done, last_brk),
-            "requested_sleep_ns": sleep_column(call),
-            "restarts": 0,
-            "filter_epoch": 0,
-        }
-        self.rows.append(row | polling_columns(call))
-        thread.last_end_ns = done.time_ns if done else start_ns
+        named = {"syscall": self.names[call.enter.syscall], "family": self.families[call.rule.family]}
+        self.rows.append(named | row_of(call, done, thread.last_end_ns, last_brk))
+        thread.last_end_ns = done.time_ns if done else call.enter.time_ns

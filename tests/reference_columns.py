@@ -21,6 +21,8 @@ INT64_MAX = (1 << 63) - 1
 MASK = (1 << 64) - 1
 
 F_DUPFD, F_DUPFD_CLOEXEC = 0, 1030
+CLOSE_RANGE_CLOEXEC = 4
+SECCOMP_IOCTL_NOTIF_ADDFD = 0x40182103
 MSG_PEEK, MSG_TRUNC = 0x2, 0x20
 TIMER_ABSTIME = 1
 BPF_COMMON_ATTRS = 1 << 16
@@ -115,6 +117,8 @@ class Pending:
     """Others may have changed what its descriptors meant: a name told with its enter was void, or its exit says so."""
     contradicted: bool = False
     """Another call gave the number that it made a file, and none is known to have freed it."""
+    given: bool = False
+    """Another call that names the number that it made may have given that its file."""
 
     def arg(self, index: int) -> int:
         return self.enter.args[index] if index < len(self.enter.args) else 0
@@ -272,9 +276,24 @@ def copies_descriptor(call: Pending) -> bool:
     return call.rule.effect in (wire.EFFECT_DUP, wire.EFFECT_DUP2)
 
 
+def freed_range(call: Pending) -> range:
+    """The numbers that a close_range frees."""
+    frees = call.rule.effect == wire.EFFECT_CLOSE_RANGE and not call.arg(2) & CLOSE_RANGE_CLOEXEC
+    return range(call.arg_u32(0), call.arg_u32(1) + 1) if frees else range(0)
+
+
+def frees_one(call: Pending) -> bool:
+    return call.rule.effect == wire.EFFECT_CLOSE or len(freed_range(call)) == 1
+
+
+def puts_anywhere(call: Pending) -> bool:
+    """Whether a supervisor puts a file under a number of another process's (seccomp_unotify(2))."""
+    return call.rule.effect == wire.EFFECT_IOCTL and call.arg_u32(1) == SECCOMP_IOCTL_NOTIF_ADDFD
+
+
 def replaced_by(call: Pending) -> int | tuple[int, int] | None:
     """The number that the call frees or gives to another file; wire.CWD_FD with the process whose directory it is."""
-    if call.rule.effect == wire.EFFECT_CLOSE and call.arg_s32(0) >= 0:
+    if frees_one(call) and call.arg_s32(0) >= 0:
         return call.arg_s32(0)
     if call.rule.effect in (wire.EFFECT_CHDIR, wire.EFFECT_FCHDIR, wire.EFFECT_CHROOT):
         return wire.CWD_FD, call.enter.tgid
@@ -335,7 +354,7 @@ def file_column(call: Pending, done: wire.Exit | None) -> Known | None:
     if done and succeeded:
         made = makes_descriptor(call)
         named = known_by_section(done.name) if made or descriptor_pair(call, done) else None
-        if named and not call.contradicted:
+        if named and not call.contradicted and not call.given:
             return named
         if made and call.path1 is None:
             return None  # the descriptor argument is another file than the new one
@@ -439,3 +458,38 @@ def polling_columns(call: Pending) -> Row:
         row["epoll_target_fd"] = call.arg_s32(2)
         row["epoll_events"] = events[0] if events and row["epoll_op"] != "DEL" else None
     return row
+
+
+def row_of(call: Pending, done: wire.Exit | None, last_end_ns: int | None, last_brk: int | None) -> Row:
+    """The columns that the call itself and its thread's last row tell, `syscall` and `family` being left out."""
+    enter, flags = call.enter, call.flags
+    file = file_column(call, done)
+    old_file = call.path1.file(done is not None and done.ret >= 0) if call.path1 and call.path2 else None
+    error = None if done is None else error_name(done.ret)
+    row: Row = {
+        "time_ns": signed(enter.time_ns, 64),
+        "gap_ns": None if last_end_ns is None else clamped(enter.time_ns, last_end_ns),
+        "latency_ns": clamped(done.time_ns, enter.time_ns) if done else None,
+        "comm": text_of(call.comm),
+        "pid": signed(enter.tgid, 32),
+        "tid": signed(enter.tid, 32),
+        "fd": fd_column(call, done),
+        "ret": done.ret if done else None,
+        "error": error,
+        "is_error": error is not None,
+        "bytes": bytes_column(call, done),
+        "requested_bytes": requested_column(call),
+        "offset": offset_column(call, done),
+        "flags": None if flags is None else signed(flags, 64),
+        "file": text_of(file.text) if file else None,
+        "file_source": file.source if file else None,
+        "device": device_number(file.identity[0]) if file and file.identity else None,
+        "mount_namespace": call.mount_namespace,
+        "inode": signed(file.identity[1], 64) if file and file.identity else None,
+        "old_file": text_of(old_file.text) if old_file else None,
+        "address_space_bytes": space_column(call, done, last_brk),
+        "requested_sleep_ns": sleep_column(call),
+        "restarts": 0,
+        "filter_epoch": 0,
+    }
+    return row | polling_columns(call)

@@ -18,6 +18,8 @@ class Entry:
     known: Known
     cloexec: bool | None
     bound_change: int
+    given: bool = False
+    """By a call that names it."""
 
 
 class Table(dict[int, Entry]):
@@ -28,27 +30,59 @@ class Table(dict[int, Entry]):
         self.bound_ns: dict[int, int] = dict(entries.bound_ns) if isinstance(entries, Table) else {}
         """When each number got the file that it has, or lost the one that it had."""
         self.replacing: list[int | tuple[int, int]] = []
+        self.giving: list[int] = []
+        """Those of them that get another file."""
+        self.ranges = 0
+        """Of calls that free many; and from where to where all those go that have begun since there were none."""
+        self.range = range(0)
+        self.range_end_ns = 0
+        """Of the last of them that has ended."""
         self.contested: set[int | tuple[int, int]] = set()
         """Numbers that several calls free or give to another file, until the last of those has ended."""
         self.too_many = False
         self.last_change = 0
 
-    def begin_replacing(self, fd: int | tuple[int, int]) -> None:
-        if fd in self.replacing:
+    def begin_replacing(self, fd: int | tuple[int, int], *, gives: bool) -> None:
+        if self.is_in_ranges(fd) or fd in self.replacing:
             self.contested.add(fd)
         self.replacing.append(fd)
+        self.giving += [fd] if gives and isinstance(fd, int) else []
         self.too_many |= len({*self.replacing}) > MOST_REPLACING
 
-    def end_replacing(self, fd: int | tuple[int, int]) -> bool:
+    def end_replacing(self, fd: int | tuple[int, int], *, gives: bool) -> bool:
         """Whether others did the same to the number."""
         contested = self.too_many or fd in self.contested
         self.replacing.remove(fd)
-        self.too_many &= bool(self.replacing)
-        self.contested &= {*self.replacing}
+        if gives and isinstance(fd, int):
+            self.giving.remove(fd)
+        self.settle()
         return contested
 
+    def begin_range(self, freed: range) -> None:
+        self.range = range(min(freed[0], self.range[0]), max(freed[-1], self.range[-1]) + 1) if self.ranges else freed
+        self.ranges += 1
+        self.contested |= {fd for fd in self.replacing if self.is_in_ranges(fd)}
+
+    def end_range(self) -> None:
+        self.ranges -= 1
+        self.settle()
+
+    def settle(self) -> None:
+        self.too_many &= self.is_under_way
+        self.contested &= {*self.replacing}
+
+    @property
+    def is_under_way(self) -> bool:
+        return bool(self.replacing or self.ranges)
+
+    def is_in_ranges(self, fd: int | tuple[int, int]) -> bool:
+        return self.ranges > 0 and isinstance(fd, int) and fd in self.range
+
     def is_replaced(self, fd: int | tuple[int, int]) -> bool:
-        return self.too_many or fd in self.replacing
+        return self.too_many or self.is_in_ranges(fd) or fd in self.replacing
+
+    def is_given(self, fd: int) -> bool:
+        return fd in self.giving or (self.too_many and bool(self.giving))
 
 
 @dataclass

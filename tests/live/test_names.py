@@ -7,7 +7,6 @@ import itertools
 import operator
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -93,17 +92,15 @@ def test_numbers_that_threads_contend_for(programs: Path, cli: Cli, work: Path) 
     cli("record", "-o", "out.parquet", "-e", "%desc", "--", programs / "contended")
     rows = pq.read_table(work / "out.parquet", columns=["tid", "syscall", "ret", "offset", "file"]).to_pylist()
     by_thread = sorted(rows, key=operator.itemgetter("tid"))  # what each did stays in order
-    reads = [(row["file"], then["offset"]) for row, then in itertools.pairwise(by_thread) if is_named_next(row, then)]
-    named = [(file, offset) for file, offset in reads if file is not None]
+    followed = [(row, then) for row, then in itertools.pairwise(by_thread) if then["syscall"] == "lseek"]
+    followed = [(row, then["offset"]) for row, then in followed if row["tid"] == then["tid"] and row["ret"] > 0]
+    reads = [(row["file"], offset) for row, offset in followed if row["syscall"] == "pread64"]
+    opens = [(row["file"], offset) for row, offset in followed if row["syscall"] in ("open", "openat")]
+    named = [(file, offset) for file, offset in reads + opens if file is not None]
     assert [(file, offset) for file, offset in named if file != f"{work}/{offset}"] == []
     assert len(reads) > 50_000
-    assert len(named) > 0.9 * len(reads)
-
-
-def is_named_next(row: dict[str, Any], then: dict[str, Any]) -> bool:
-    """Whether this is a read of which the next row of its thread tells the file."""
-    calls = (row["syscall"], then["syscall"])
-    return calls == ("pread64", "lseek") and row["tid"] == then["tid"] and row["ret"] == 1
+    assert len(opens) > 20_000
+    assert len(named) > 0.9 * len(reads + opens)
 
 
 @pytest.mark.parametrize("entry", [(), ("old",)], ids=["64", "32"])

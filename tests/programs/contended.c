@@ -1,10 +1,12 @@
-/* Threads that read, open, close and replace the same few numbers without asking each other. After each read that got
- * something its thread says what: `lseek` to N on a number of its own is one of the file "N", whose contents are N.
+/* Threads that read, open, close and replace the same few numbers without asking each other. After each open, and each
+ * read that got something, its thread says what: `lseek` to N on a number of its own is one of the file "N", whose
+ * contents are N.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include "check.h"
 
 #define THREADS 4
@@ -19,11 +21,13 @@ static unsigned int next_random(unsigned int *state)
 	return *state >> 8 & 0xffff;
 }
 
-static int open_one(unsigned int which)
+static int open_one(unsigned int which, int own)
 {
 	char name[2] = {'0' + which % FILES, 0};
+	int fd = MUST(open(name, O_RDONLY));
 
-	return MUST(open(name, O_RDONLY));
+	MUST(lseek(own, which % FILES, SEEK_SET));
+	return fd;
 }
 
 /* Numbers behind the few are nobody's: the lowest free one is among those, mostly. */
@@ -41,26 +45,29 @@ static void read_from(int fd, int own)
 		MUST(lseek(own, byte, SEEK_SET));
 }
 
-static void replace_by_open(int fd, unsigned int which)
+static void replace_by_open(int fd, unsigned int which, int own)
 {
-	int file = open_one(which);
+	int file = open_one(which, own);
 
 	dup2(file, fd); /* it may be another's by now, or closed */
 	close(file);
 }
 
-static void change(int fd, unsigned int which)
+static void change(int fd, unsigned int which, int own)
 {
 	switch (which % 8) {
 	case 0:
 	case 1:
-		keep_if_among(open_one(which >> 3));
+		keep_if_among(open_one(which >> 3, own));
 		break;
 	case 2:
-		replace_by_open(fd, which >> 3);
+		replace_by_open(fd, which >> 3, own);
 		break;
 	case 3:
 		dup3(fd, FIRST + (which >> 3) % NUMBERS, O_CLOEXEC);
+		break;
+	case 5:
+		syscall(SYS_close_range, fd > FIRST ? fd - 1 : fd, fd, 0);
 		break;
 	case 4:
 		keep_if_among(fcntl(fd, F_DUPFD, FIRST));
@@ -81,7 +88,7 @@ static void *contend(void *number)
 		if (next_random(&state) % 10 < 7)
 			read_from(fd, own);
 		else
-			change(fd, next_random(&state));
+			change(fd, next_random(&state), own);
 	}
 	return NULL;
 }

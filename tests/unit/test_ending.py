@@ -15,7 +15,6 @@ from test_raw_stream import stream as calls
 from test_raw_stream import write as write_stream
 from test_recording import write_recording
 
-from tracer._fast import Columns
 from tracer.pipeline import ReplaySession, record
 from tracer.sinks.recorder import ParquetRecorder
 
@@ -109,7 +108,7 @@ def test_a_replay_that_fails_leaves_nothing(tmp_path: Path, folder: Path, monkey
     write_stream(tmp_path / "a.raw", calls(100))
     columns = ReplaySession.columns
 
-    def interrupted(session: ReplaySession) -> Iterator[Columns]:
+    def interrupted(session: ReplaySession) -> Iterator[object]:
         yield from columns(session)
         raise KeyboardInterrupt
 

@@ -314,17 +314,19 @@ def test_close_releases_the_number_unless_it_was_not_open(scene: Scene, ret: int
 
 
 @pytest.mark.parametrize(
-    ("name", "args", "left"), [("close", (3,), "/two"), ("close_range", (3, 9, 0), None)], ids=["close", "close_range"]
+    ("name", "args", "freed", "left"),
+    [("close", (3,), "/one", "/two"), ("close_range", (3, 3, 0), "/one", None), ("close_range", (3, 9, 0), None, None)],
+    ids=["close", "close_range of one", "close_range"],
 )
 def test_a_close_that_had_its_file_takes_nothing_that_was_bound_after_it_began(
-    scene: Scene, name: str, args: tuple[int, ...], left: str | None
+    scene: Scene, name: str, args: tuple[int, ...], freed: str | None, left: str | None
 ) -> None:
     """Which numbers of its range a close_range had closed by then, nobody can tell: all are told anew after it."""
     scene.open(b"/one", 3)
     scene.enter(name, *args)
     scene.open(b"/two", 3, tid=WORKER)
     row = scene.exit(name, 0)
-    assert row and row["file"] == "/one"
+    assert row and row["file"] == freed
     assert scene.file(3) == left
 
 

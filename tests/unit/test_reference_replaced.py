@@ -376,3 +376,57 @@ def test_a_directory_of_another_process_with_the_same_table(scene: Scene) -> Non
     row = scene.call("access", 0, 0, path=b"x", ret=-2, tid=200, pid=200)
     assert row["file"] == "/child/x"
     scene.exit("chdir", 0)
+
+
+# ---- numbers that are freed many at a time ----
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "name"), [(0, 0xFFFF_FFFF, None), (3, 4, None), (4, 9, "/w/a"), (3, 2, "/w/a")]
+)
+def test_a_number_in_a_range_that_is_being_closed(scene: Scene, first: int, last: int, name: str | None) -> None:
+    scene.enter("close_range", first, last, 0, tid=WORKER)
+    scene.enter("fsync", 3)
+    row = scene.exit("fsync", 0)
+    assert row and row["file"] == name
+
+
+def test_a_range_that_is_only_marked_puts_nothing_in_doubt(scene: Scene) -> None:
+    scene.enter("close_range", 0, 9, 4, tid=WORKER)
+    assert scene.file(3) == "/w/a"
+
+
+def test_ranges_end_as_they_began(scene: Scene) -> None:
+    """Until the last one has ended all from the lowest to the highest number is in doubt, and nothing after that."""
+    scene.enter("close_range", 90, 99, 0, tid=WORKER)
+    scene.enter("close_range", 1, 2, 0, tid=WORKER + 1)
+    scene.exit("close_range", 0, tid=WORKER + 1)
+    assert scene.file(3) is None
+    scene.exit("close_range", 0, tid=WORKER)
+    assert scene.file(3) == "/w/a"
+    scene.enter("close_range", 90, 99, 0, tid=WORKER)
+    assert scene.file(3) == "/w/a"
+
+
+@pytest.mark.parametrize("args", [(3, 3, 0), (3, 9, 0)], ids=["one", "many"])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_range_whose_first_number_gets_another_file(
+    scene: Scene, change: Callable[[Scene], None], args: tuple[int, ...]
+) -> None:
+    """Its row is named after that, and nobody can tell which of the files it closed."""
+    scene.enter("close_range", *args)
+    change(scene)
+    row = scene.exit("close_range", 0)
+    assert row and row["file"] is None
+
+
+@pytest.mark.parametrize("args", [(3, 3, 0), (0, 9, 0)], ids=["one", "many"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_close_that_meets_a_range_has_closed_nobody_knows_what(
+    scene: Scene, args: tuple[int, ...], is_first: bool
+) -> None:
+    calls = [("close", (3,), TID), ("close_range", args, WORKER)]
+    for name, of, tid in calls if is_first else calls[::-1]:
+        scene.enter(name, *of, tid=tid)
+    row = scene.exit("close", 0)
+    assert row and row["file"] is None

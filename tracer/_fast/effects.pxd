@@ -8,5 +8,5 @@ from tracer._fast.records cimport Parts
 
 cdef void apply_effect(FdCache cache, Call *call, const syscall_rule *rule, Process *process,
                        const Parts *parts) noexcept nogil
-cdef void bind_made(FdCache cache, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil
+cdef void bind_unseen(FdCache cache, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil
 cdef void move_break(Call *call, Process *process) noexcept nogil

@@ -16,8 +16,8 @@ from tracer._fast.fdcache cimport (
 from tracer._fast.names cimport is_closed, section_cloexec, section_identity
 from tracer._fast.paths cimport spell_name
 from tracer._fast.records cimport Parts
-from tracer._fast.replacing cimport is_contradicted
-from tracer._fast.text cimport Text, replace, share
+from tracer._fast.replacing cimport frees_many, is_contradicted, may_be_given, was_changed_since
+from tracer._fast.text cimport Text, drop, replace, share
 
 
 cdef enum:
@@ -57,9 +57,9 @@ cdef void apply_effect(FdCache cache, Call *call, const syscall_rule *rule, Proc
     elif effect == TRACER_EFFECT_IOCTL:
         apply_ioctl(cache, call, process)
     elif effect == TRACER_EFFECT_CLOSE_RANGE:
-        apply_close_range(cache, call, process)
+        apply_close_range(cache, call, rule, process)
     elif effect == TRACER_EFFECT_FD_PAIR:
-        bind_pair(cache, call, process, parts)
+        bind_pair(cache, call, rule, process, parts)
     elif effect == TRACER_EFFECT_CHDIR or effect == TRACER_EFFECT_FCHDIR or effect == TRACER_EFFECT_CHROOT:
         change_directory(call, effect, process)
         process.cwd_changed_ns = call.exit_ns
@@ -69,15 +69,14 @@ cdef void apply_effect(FdCache cache, Call *call, const syscall_rule *rule, Proc
             cache.unshare_table(process)
 
 
-cdef void bind_made(FdCache cache, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil:
+cdef void bind_unseen(FdCache cache, const syscall_rule *rule, Process *process, const Parts *parts) noexcept nogil:
     """Name the descriptor that a call made whose begin is not known: only its exit tells of it."""
     cdef int64_t fd = (<const exit_body *> parts.body).ret
     if rule.effect == TRACER_EFFECT_FD_PAIR:
         fd = (<const int32_t *> parts.aux)[0] if parts.aux != NULL else -1
     cache.changes += 1
-    cache.bind(process, fd, spell_name(cache.texts, parts.name, parts.name_text), SOURCE_KERNEL,
-               section_cloexec(parts.name, CLOEXEC_UNKNOWN), parts.header.time_ns)
-    cache.identify(process, fd, section_identity(parts.name))
+    bind_made(cache, process, fd, spell_name(cache.texts, parts.name, parts.name_text),
+              section_cloexec(parts.name, CLOEXEC_UNKNOWN), parts.header.time_ns, parts)
     process.table.last_change = cache.changes
 
 
@@ -118,8 +117,10 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
     cdef uint8_t cloexec = CLOEXEC_UNKNOWN
     cdef Text *name = NULL
     cdef bint is_known = not is_contradicted(cache, call, process, call.ret) and not is_closed(parts.name)
+    cdef bint is_ours
     if is_known:
         name = spell_name(cache.texts, parts.name, parts.name_text)
+    is_ours = is_calls_own(cache, call, process, call.ret, name, opened)
     if rule.aux_kind == TRACER_AUX_OPEN_HOW:
         flags = call.aux[0]
         flags_known = call.has_aux
@@ -129,24 +130,45 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
     if call.ret <= 0x7FFFFFFF:
         call.returned_fd = <int32_t> call.ret
     if name != NULL:
-        cache.bind(process, call.ret, share(name), SOURCE_KERNEL, cloexec, call.exit_ns)
-        name_made(cache, call, process, call.ret, name, parts)
+        bind_made(cache, process, call.ret, share(name), cloexec, call.exit_ns, parts)
     elif is_known and opened and call.file != NULL and not flags & O_TMPFILE_BIT:
         cache.bind(process, call.ret, share(call.file), SOURCE_FD, cloexec, call.exit_ns)
     else:
         cache.forget(process, call.ret, call.exit_ns)
-        if rule.path_arg < 0:  # an accept's row is not about the listener
-            replace(&call.file, NULL)
-            call.source = SOURCE_NONE
+    name_made(call, rule, name if is_ours else NULL, parts)
+    drop(name)
 
 
-cdef void name_made(FdCache cache, Call *call, Process *process, int64_t fd, Text *name,
+cdef bint is_calls_own(FdCache cache, const Call *call, Process *process, int64_t fd, const Text *name,
+                       bint opened) noexcept nogil:
+    """Whether the name of a number that a call made is that of the file which it made.
+
+    By the time at which the name was read, after the call's end, the number may have been closed, and be another's.
+    What lies between the making and the end is seen of an open alone: numbers that others free come to hand at once,
+    and an accept waits for long. Of an open the path is known anyway.
+    """
+    if name == NULL or (opened and call.file != NULL and is_same(name, call.file)):
+        return True
+    return not may_be_given(cache, call, process, fd) and not was_changed_since(
+        cache, process, <int32_t> fd, call.enter_ns if opened else call.exit_ns, opened)
+
+
+cdef void bind_made(FdCache cache, Process *process, int64_t fd, Text *name, uint8_t cloexec, uint64_t now_ns,
                     const Parts *parts) noexcept nogil:
-    """The call's file is that of a number that it made, as the exit tells it. Takes the name over."""
-    replace(&call.file, name)
-    call.source = SOURCE_KERNEL
-    call.identity = section_identity(parts.name)
-    cache.identify(process, fd, call.identity)
+    """A number is called what the exit says of the call that made it. Takes the name over."""
+    cache.bind(process, fd, name, SOURCE_KERNEL, cloexec, now_ns)
+    cache.identify(process, fd, section_identity(parts.name))
+
+
+cdef void name_made(Call *call, const syscall_rule *rule, Text *name, const Parts *parts) noexcept nogil:
+    """The call's file is that of the number that it made; unknown (NULL) it is the path that it was asked for."""
+    if name != NULL:
+        replace(&call.file, share(name))
+        call.source = SOURCE_KERNEL
+        call.identity = section_identity(parts.name)
+    elif rule.path_arg < 0:  # an accept's row is not about the listener
+        replace(&call.file, NULL)
+        call.source = SOURCE_NONE
 
 
 cdef void apply_close(FdCache cache, const Call *call, Process *process) noexcept nogil:
@@ -161,8 +183,11 @@ cdef void apply_close(FdCache cache, const Call *call, Process *process) noexcep
 
 
 cdef bint is_other_name(const Entry *entry, const Text *before) noexcept nogil:
-    cdef const Text *name = entry.name
-    return before != NULL and (name.size != before.size or memcmp(name.data, before.data, name.size) != 0)
+    return before != NULL and not is_same(entry.name, before)
+
+
+cdef bint is_same(const Text *name, const Text *other) noexcept nogil:
+    return name.size == other.size and memcmp(name.data, other.data, name.size) == 0
 
 
 cdef void duplicate(FdCache cache, const Call *call, Process *process, int64_t fd, uint8_t cloexec,
@@ -175,8 +200,7 @@ cdef void duplicate(FdCache cache, const Call *call, Process *process, int64_t f
         return
     name = spell_name(cache.texts, parts.name, parts.name_text)
     if name != NULL:
-        cache.bind(process, fd, name, SOURCE_KERNEL, cloexec, call.exit_ns)
-        cache.identify(process, fd, section_identity(parts.name))
+        bind_made(cache, process, fd, name, cloexec, call.exit_ns, parts)
     else:
         cache.copy_entry(process, <int32_t> call.args[0], fd, cloexec, call.exit_ns)
 
@@ -191,6 +215,7 @@ cdef void apply_dup2(FdCache cache, const Call *call, const syscall_rule *rule, 
         cache.forget(process, fd, call.exit_ns)
     else:
         duplicate(cache, call, process, fd, CLOEXEC_SET if marked else CLOEXEC_UNSET, parts)
+        cache.note_given(process, fd)
 
 
 cdef void apply_fcntl(FdCache cache, const Call *call, Process *process, const Parts *parts) noexcept nogil:
@@ -207,31 +232,36 @@ cdef void apply_ioctl(FdCache cache, const Call *call, Process *process) noexcep
         cache.mark(process, <int32_t> call.args[0], CLOEXEC_SET if request == FIOCLEX else CLOEXEC_UNSET)
 
 
-cdef void apply_close_range(FdCache cache, const Call *call, Process *process) noexcept nogil:
+cdef void apply_close_range(FdCache cache, const Call *call, const syscall_rule *rule,
+                            Process *process) noexcept nogil:
     if call.args[2] & CLOSE_RANGE_UNSHARE and not cache.unshare_table(process):
         return
     cache.close_range(process, <uint32_t> call.args[0], <uint32_t> call.args[1],
                       (call.args[2] & CLOSE_RANGE_CLOEXEC) != 0, call.exit_ns)
+    if frees_many(call, rule):
+        process.table.range_end_ns = max(process.table.range_end_ns, call.exit_ns)
 
 
-cdef void bind_pair(FdCache cache, Call *call, Process *process, const Parts *parts) noexcept nogil:
+cdef void bind_pair(FdCache cache, Call *call, const syscall_rule *rule, Process *process,
+                    const Parts *parts) noexcept nogil:
     """Two new descriptors; the exit's name is the first one's."""
     cdef int32_t first, second
-    cdef bint is_known
-    cdef Text *name
+    cdef bint is_ours
+    cdef Text *name = NULL
     if call.ret != 0 or parts.aux == NULL:
         return
     first = (<const int32_t *> parts.aux)[0]
     second = (<const int32_t *> parts.aux)[1]
-    is_known = not is_contradicted(cache, call, process, first)
+    if not is_contradicted(cache, call, process, first):
+        name = spell_name(cache.texts, parts.name, parts.name_text)
+    is_ours = is_calls_own(cache, call, process, first, name, False)
     cache.forget(process, first, call.exit_ns)
     cache.forget(process, second, call.exit_ns)
     call.returned_fd = first
-    name = spell_name(cache.texts, parts.name, parts.name_text) if is_known else NULL
     if name != NULL:
-        cache.bind(process, first, share(name), SOURCE_KERNEL, section_cloexec(parts.name, CLOEXEC_UNKNOWN),
-                   call.exit_ns)
-        name_made(cache, call, process, first, name, parts)
+        bind_made(cache, process, first, share(name), section_cloexec(parts.name, CLOEXEC_UNKNOWN), call.exit_ns, parts)
+    name_made(call, rule, name if is_ours else NULL, parts)
+    drop(name)
 
 
 cdef void change_directory(const Call *call, uint8_t effect, Process *process) noexcept nogil:

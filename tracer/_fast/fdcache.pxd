@@ -35,6 +35,7 @@ cdef struct Entry:
     Identity identity
     uint8_t source
     uint8_t cloexec
+    bint given  # by a call that names it: others may have had the number
 
 
 cdef enum:
@@ -46,6 +47,7 @@ cdef struct Replaced:
     int64_t what  # the number, or a process's working directory, see replacing.pyx
     bint contested  # several calls at a time
     uint32_t calls
+    uint32_t giving  # of those that give it another file
 
 
 cdef struct Table:
@@ -58,6 +60,11 @@ cdef struct Table:
     uint32_t replaced_count
     Replaced replaced[MAX_REPLACING]
     bint too_many  # there were more at a time: any number may be one of theirs
+    uint32_t giving  # of all calls that give a number another file
+    uint32_t ranges  # of those that close many, and from where to where these go since there have been some
+    uint32_t range_first
+    uint32_t range_last
+    uint64_t range_end_ns  # of the last of them that has ended
     uint64_t last_change
 
 
@@ -81,6 +88,8 @@ cdef class FdCache:
     cdef Process *recent  # the one that was asked for last, or NULL
     cdef uint64_t drops  # of processes, and 1: pointers to one are good until the next
     cdef uint64_t changes  # of tables and directories by calls, in the order in which those ended
+    cdef uint32_t putting  # calls under way that put a file into a table, nobody knows which, see replacing.pyx
+    cdef uint64_t put_change  # by the last of them; the largest number while some are under way
     cdef uint64_t table_bytes
     cdef readonly uint64_t untracked
     cdef readonly uint64_t forgotten
@@ -99,6 +108,7 @@ cdef class FdCache:
     cdef void identify(self, Process *process, int64_t fd, Identity identity) noexcept nogil
     cdef void rename(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                      uint64_t now_ns) noexcept nogil
+    cdef void note_given(self, Process *process, int64_t fd) noexcept nogil
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil
     cdef void forget(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,

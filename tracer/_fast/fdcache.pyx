@@ -152,7 +152,7 @@ cdef class FdCache:
         if (process.table.refs > 1 or process.table.replacing) and not self.leave_table(process):
             return
         process.brk_known = False
-        process.table.last_change = 0  # whatever was under way in other threads ended with them
+        process.table.last_change = process.table.range_end_ns = 0  # what other threads were at ended with them
         for chunk in range(process.table.chunk_count):
             entries = process.table.chunks[chunk]
             if entries == NULL:
@@ -278,6 +278,7 @@ cdef class FdCache:
         found.identity.inode = 0
         found.source = source
         found.cloexec = cloexec
+        found.given = False
 
     cdef void identify(self, Process *process, int64_t fd, Identity identity) noexcept nogil:
         """Note which file it is that a number has just been bound to."""
@@ -287,16 +288,25 @@ cdef class FdCache:
 
     cdef void rename(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                      uint64_t now_ns) noexcept nogil:
-        """Bind another name of the file that a number has already, if it has one: since when stays."""
+        """Bind another name of the file that a number has already, if it has one: since when, and how, stays."""
         cdef Entry *entry = self.entry(process, fd)
         cdef uint64_t bound_change = self.changes
+        cdef bint given = False
         if entry != NULL:
             now_ns = entry.bound_ns
             bound_change = entry.bound_change
+            given = entry.given
         self.bind(process, fd, name, source, cloexec, now_ns)
         entry = self.entry(process, fd)
         if entry != NULL:
             entry.bound_change = bound_change
+            entry.given = given
+
+    cdef void note_given(self, Process *process, int64_t fd) noexcept nogil:
+        """A number got its file by a call that names it."""
+        cdef Entry *found = self.entry(process, fd)
+        if found != NULL:
+            found.given = True
 
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil:
         """When a number (or the working directory) got the file that it has, or lost one; 0 if that is not known."""

@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from tracer._fast.calls cimport Call, clear_call, is_errno
-from tracer._fast.effects cimport apply_effect, bind_made, move_break
+from tracer._fast.effects cimport apply_effect, bind_unseen, move_break
 from tracer._fast.events cimport (
     TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_EXEC, TRACER_FORK,
     TRACER_MAX_SYSCALLS, TRACER_MAY_BE_REFUSED, TRACER_MEANT_UNSURE, TRACER_MOUNT_NAMESPACE_FD, TRACER_NAME,
@@ -145,7 +145,7 @@ cdef class Pairer:
         thread.call.changes = self.fd_cache.changes
         self.names.name_files(&thread.call, rule, process, parts)
         if rule.effect != TRACER_EFFECT_NONE:
-            begin_replacing(&thread.call, rule, process)
+            begin_replacing(self.fd_cache, &thread.call, rule, process)
         if rule.flags & TRACER_RULE_NEVER_RETURNS:
             return end_call(self, thread, rule)
         return NULL
@@ -201,7 +201,7 @@ cdef class Pairer:
             return
         process = self.process_of(thread, parts.header)
         if process != NULL:
-            bind_made(self.fd_cache, rule, process, parts)
+            bind_unseen(self.fd_cache, rule, process, parts)
 
     cdef void on_name(self, const Parts *parts) noexcept nogil:
         cdef Process *process
@@ -374,7 +374,8 @@ cdef void set_comm(TextPool *pool, Thread *thread, const uint8_t *comm) noexcept
 
 cdef inline void judge_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """Drop names of a call that may have meant something else, if there were changes."""
-    if process.table.last_change > call.changes or process.table.replacing or call.is_unsure:
+    if (process.table.last_change > call.changes or process.table.replacing or call.is_unsure
+            or cache.put_change > call.changes):
         drop_doubtful_names(cache, call, rule, process)
 
 

@@ -6,12 +6,12 @@ Where several such calls are under way for one number nobody can tell in which o
 a number that is told only at its end; what it found there by then tells whether it came before others.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport UINT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from tracer._fast.calls cimport Call, argument, descriptor_argument
 from tracer._fast.events cimport (
     TRACER_CWD_FD, TRACER_EFFECT_CHDIR, TRACER_EFFECT_CHROOT, TRACER_EFFECT_CLOSE,
-    TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP2, TRACER_EFFECT_FCHDIR, syscall_rule,
+    TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP2, TRACER_EFFECT_FCHDIR, TRACER_EFFECT_IOCTL, syscall_rule,
 )
 from tracer._fast.fdcache cimport MAX_REPLACING, Entry, FdCache, Process, Replaced, SOURCE_NONE, Table
 from tracer._fast.text cimport Text, replace
@@ -19,6 +19,8 @@ from tracer._fast.text cimport Text, replace
 
 cdef enum:
     NOTHING = -1
+    CLOSE_RANGE_CLOEXEC = 4  # include/uapi/linux/close_range.h
+    SECCOMP_IOCTL_NOTIF_ADDFD = 0x40182103  # include/uapi/linux/seccomp.h
 
 
 cdef inline int64_t key_of(int32_t fd, const Call *call) noexcept nogil:
@@ -26,11 +28,25 @@ cdef inline int64_t key_of(int32_t fd, const Call *call) noexcept nogil:
     return fd if fd != TRACER_CWD_FD else TRACER_CWD_FD - <int64_t> call.tgid
 
 
+cdef bint frees_range(const Call *call, const syscall_rule *rule) noexcept nogil:
+    """Whether it is a close_range that does not only mark."""
+    return rule.effect == TRACER_EFFECT_CLOSE_RANGE and not call.args[2] & CLOSE_RANGE_CLOEXEC
+
+
+cdef bint frees_many(const Call *call, const syscall_rule *rule) noexcept nogil:
+    return frees_range(call, rule) and <uint32_t> call.args[0] < <uint32_t> call.args[1]
+
+
+cdef bint frees_one(const Call *call, const syscall_rule *rule) noexcept nogil:
+    return rule.effect == TRACER_EFFECT_CLOSE or (
+        frees_range(call, rule) and <uint32_t> call.args[0] == <uint32_t> call.args[1])
+
+
 cdef int64_t replaced_by(const Call *call, const syscall_rule *rule) noexcept nogil:
     """The number (or working directory) that the call frees or gives to another file, as `key_of` has it."""
     cdef uint8_t effect = rule.effect
     cdef int32_t fd
-    if effect == TRACER_EFFECT_CLOSE:
+    if frees_one(call, rule):
         fd = <int32_t> call.args[0]
         return fd if fd >= 0 else NOTHING
     if effect == TRACER_EFFECT_DUP2:
@@ -39,6 +55,10 @@ cdef int64_t replaced_by(const Call *call, const syscall_rule *rule) noexcept no
     if effect == TRACER_EFFECT_CHDIR or effect == TRACER_EFFECT_FCHDIR or effect == TRACER_EFFECT_CHROOT:
         return key_of(TRACER_CWD_FD, call)
     return NOTHING
+
+
+cdef bint is_in_ranges(const Table *table, int64_t what) noexcept nogil:
+    return table.ranges > 0 and table.range_first <= what <= table.range_last
 
 
 cdef Replaced *find_replaced(Table *table, int64_t what) noexcept nogil:
@@ -51,19 +71,34 @@ cdef Replaced *find_replaced(Table *table, int64_t what) noexcept nogil:
 
 cdef bint is_replaced(Table *table, int64_t what) noexcept nogil:
     """Whether calls under way free the number or give it to another file, or may do so."""
-    return table.too_many or (table.replacing > 0 and find_replaced(table, what) != NULL)
+    if table.replacing == 0:
+        return False
+    return table.too_many or is_in_ranges(table, what) or find_replaced(table, what) != NULL
 
 
-cdef void begin_replacing(Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
+cdef bint puts_anywhere(const Call *call, const syscall_rule *rule) noexcept nogil:
+    """Whether a supervisor puts a file under a number of another process's, or its own (seccomp_unotify(2))."""
+    return rule.effect == TRACER_EFFECT_IOCTL and <uint32_t> call.args[1] == SECCOMP_IOCTL_NOTIF_ADDFD
+
+
+cdef void begin_replacing(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """At enter: note what the call is going to replace, if anything."""
     cdef Table *table = process.table
     cdef int64_t what = replaced_by(call, rule)
     cdef Replaced *found
     call.contested = False
+    if puts_anywhere(call, rule):
+        cache.putting += 1
+        cache.put_change = UINT64_MAX
+    if frees_many(call, rule):
+        call.replacing_in = table
+        table.replacing += 1
+        begin_range(table, <uint32_t> call.args[0], <uint32_t> call.args[1])
     if what == NOTHING:
         return
     call.replacing_in = table
     table.replacing += 1
+    table.giving += rule.effect == TRACER_EFFECT_DUP2
     found = find_replaced(table, what)
     if found == NULL and table.replaced_count == MAX_REPLACING:
         table.too_many = True
@@ -72,10 +107,20 @@ cdef void begin_replacing(Call *call, const syscall_rule *rule, Process *process
         found = &table.replaced[table.replaced_count]
         table.replaced_count += 1
         found.what = what
-        found.calls = 0
+        found.calls = found.giving = 0
         found.contested = False
-    found.contested |= found.calls > 0
+    found.contested |= found.calls > 0 or is_in_ranges(table, what)
     found.calls += 1
+    found.giving += rule.effect == TRACER_EFFECT_DUP2
+
+
+cdef void begin_range(Table *table, uint32_t first, uint32_t last) noexcept nogil:
+    cdef uint32_t index
+    table.range_first = min(first, table.range_first) if table.ranges > 0 else first
+    table.range_last = max(last, table.range_last) if table.ranges > 0 else last
+    table.ranges += 1
+    for index in range(table.replaced_count):
+        table.replaced[index].contested |= is_in_ranges(table, table.replaced[index].what)
 
 
 cdef void end_replacing(FdCache cache, Call *call, const syscall_rule *rule) noexcept nogil:
@@ -83,9 +128,16 @@ cdef void end_replacing(FdCache cache, Call *call, const syscall_rule *rule) noe
     cdef Table *table = call.replacing_in
     cdef int64_t what = replaced_by(call, rule)
     cdef Replaced *found
-    if what == NOTHING:
+    cdef bint is_range = frees_many(call, rule)
+    if puts_anywhere(call, rule):
+        cache.putting -= 1
+        if cache.putting == 0:
+            cache.put_change = cache.changes + 1  # this one's
+    if what == NOTHING and not is_range:
         return
     table.replacing -= 1
+    table.ranges -= is_range
+    table.giving -= rule.effect == TRACER_EFFECT_DUP2
     found = find_replaced(table, what)
     call.contested = table.too_many or found == NULL or found.contested
     if table.replacing == 0:
@@ -93,6 +145,7 @@ cdef void end_replacing(FdCache cache, Call *call, const syscall_rule *rule) noe
         table.too_many = False
     elif not table.too_many and found != NULL:
         found.calls -= 1
+        found.giving -= rule.effect == TRACER_EFFECT_DUP2
         if found.calls == 0:
             table.replaced_count -= 1
             found[0] = table.replaced[table.replaced_count]
@@ -103,12 +156,10 @@ cdef void drop_doubtful_names(FdCache cache, Call *call, const syscall_rule *rul
     """At exit: a name is unknown whose number was or is being replaced since the call began, or may have been by a
     process of which only the kernel program knows that it shares the table.
 
-    A close keeps its, unless others had the same number to close or to replace: nobody else frees it before.
+    A call that frees one number keeps its, unless others had it to free or to replace: nobody else does before.
     """
-    if rule.effect == TRACER_EFFECT_CLOSE_RANGE:
-        return
-    if rule.effect == TRACER_EFFECT_CLOSE:
-        if call.contested or call.is_unsure:
+    if frees_one(call, rule):
+        if call.contested or call.is_unsure or cache.put_change > call.changes:
             drop_file(call)
         return
     if rule.path_arg < 0:
@@ -147,6 +198,8 @@ cdef bint is_in_doubt(FdCache cache, const Call *call, Process *process, int32_t
         return True
     if fd == TRACER_CWD_FD:
         return process.cwd_change > call.changes
+    if cache.put_change > call.changes:
+        return True
     entry = cache.entry(process, fd)
     return entry == NULL or entry.bound_change > call.changes
 
@@ -156,3 +209,25 @@ cdef bint is_contradicted(FdCache cache, const Call *call, Process *process, int
     is known to have freed it. Then nobody can tell which of them the kernel did last."""
     cdef const Entry *entry = cache.entry(process, fd)
     return entry != NULL and entry.bound_change > call.changes and not is_replaced(process.table, <int32_t> fd)
+
+
+cdef bint may_be_given(FdCache cache, const Call *call, Process *process, int64_t fd) noexcept nogil:
+    """At the exit of a call that made a number: whether another one that names it may have given it its file since."""
+    cdef Table *table = process.table
+    cdef const Replaced *found
+    cdef const Entry *entry
+    if cache.put_change > call.changes:
+        return True
+    if table.giving > 0:
+        found = find_replaced(table, fd)
+        if table.too_many or (found != NULL and found.giving > 0):
+            return True
+    entry = cache.entry(process, fd)
+    return entry != NULL and entry.given and entry.bound_change > call.changes
+
+
+cdef bint was_changed_since(FdCache cache, Process *process, int32_t fd, uint64_t since_ns,
+                            bint or_is) noexcept nogil:
+    """Whether a number was freed or got a file after that, by calls that have ended (or by one that is under way)."""
+    return (cache.changed_ns(process, fd) > since_ns or process.table.range_end_ns > since_ns
+            or (or_is and is_replaced(process.table, fd)))
