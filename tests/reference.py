@@ -16,6 +16,7 @@ import wire
 from reference_columns import (
     CLOSE_RANGE_CLOEXEC,
     F_DUPFD_CLOEXEC,
+    O_TMPFILE_BIT,
     Known,
     PathArgument,
     Pending,
@@ -31,7 +32,6 @@ from reference_columns import (
     makes_descriptor,
     needs_directory,
     number_made,
-    puts_anywhere,
     replaced_by,
     row_of,
     section_cloexec,
@@ -48,7 +48,9 @@ AT_EMPTY_PATH = 0x1000
 FSPICK_EMPTY_PATH = 0x8
 RESOLVE_IN_ROOT = 0x10
 MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x40
-O_CLOEXEC, O_TMPFILE_BIT = 0x80000, 0x400000
+O_CLOEXEC = 0x80000
+SECCOMP_IOCTL_NOTIF_ADDFD = 0x40182103
+MOST_PUTS = 8
 F_SETFD = 2
 FIOCLEX, FIONCLEX = 0x5451, 0x5450
 CLOSE_RANGE_UNSHARE = 2
@@ -96,8 +98,8 @@ class Reference:
         self.processes: dict[int, Process] = {}
         self.changes = 0
         """Of tables and directories by calls, in the order in which those ended."""
-        self.putting = self.put_change = 0
-        """How many calls put a file into a table, nobody knows which, and the last one's change."""
+        self.puts: list[tuple[int, int]] = []
+        """Numbers under which a supervisor put a file, nobody knows in which table, and the changes by which."""
         self.effects = effect_methods(self)
 
     def feed(self, block: bytes) -> None:
@@ -178,7 +180,8 @@ class Reference:
         thread.has_entered = True
         is_unsure = self.process(enter.tgid, enter.time_ns).void_name_ns == enter.time_ns
         call = self.resolved(Pending(enter, rule, thread.comm, changes=self.changes, is_unsure=is_unsure))
-        call = replace(call, mount_namespace=thread.mount_namespace)
+        frees_made = frees_one(call) and call.arg_s32(0) in self.process(enter.tgid, enter.time_ns).table.made
+        call = replace(call, mount_namespace=thread.mount_namespace, frees_made=frees_made)
         self.begin_replacing(thread, call)
         if rule.flags & wire.RULE_NEVER_RETURNS:
             thread.pending = None
@@ -202,11 +205,17 @@ class Reference:
         else:
             process = self.process(done.tgid, done.time_ns)
             call = self.named_late(call.with_paths(done.paths), done, process)
-            call = replace(call, contested=self.end_replacing(thread, call), is_unsure=call.is_unsure or done.is_unsure)
+            is_late = self.failed_only and done.ret == EBADF  # what its enter came with was read after it
+            contested = self.end_replacing(thread, call)
+            is_settled = thread.group is not None and thread.group.is_settled
+            is_unsure = call.is_unsure or done.is_unsure or is_late
+            call = replace(call, contested=contested, is_settled=is_settled, is_unsure=is_unsure)
             call = self.without_doubtful(call, process)
             made = number_made(call, done)
-            contradicted, given = self.contradicts(call, process, made), self.gives(call, done, process, made)
-            call = replace(call, contradicted=contradicted, given=given)
+            call = replace(call, contradicted=self.contradicts(call, process, made))
+            for fd in self.numbers_got(call, done):
+                process.table.settle(fd)
+            call = replace(call, is_anothers=made is not None and self.is_anothers(call, process, made))
             last_brk = process.brk
             self.changes += call.rule.effect != wire.EFFECT_NONE
             self.take_effect(call, done, process)
@@ -237,7 +246,7 @@ class Reference:
         known = known_by_section(record.name, "proc" if record.from_proc else "kernel")
         entry = process.table.get(record.fd)
         bound_ns = process.table.bound_ns.get(record.fd, 0)
-        since_ns = process.cwd_changed_ns if record.fd == wire.CWD_FD else bound_ns
+        since_ns = process.cwd_changed_ns if record.fd == wire.CWD_FD else process.table.changed_ns(record.fd)
         if known and record.time_ns < since_ns:
             current = process.cwd if record.fd == wire.CWD_FD else entry.known.text if entry else None
             if known.text != current:
@@ -246,11 +255,12 @@ class Reference:
         if record.fd == wire.CWD_FD:
             process.cwd = known.text if known else None
         else:
-            cloexec = section_cloexec(record.name)
+            cloexec, was_made = section_cloexec(record.name), record.fd in process.table.made
             self.bind(process, record.fd, known, cloexec, bound_ns if entry else record.time_ns)
             if entry and record.fd in process.table:
-                since = {"bound_change": entry.bound_change, "given": entry.given}
-                process.table[record.fd] = replace(process.table[record.fd], **since)
+                process.table[record.fd] = replace(process.table[record.fd], bound_change=entry.bound_change)
+            if known and not was_made:
+                process.table.made.discard(record.fd)
 
     def on_fork(self, fork: wire.Fork) -> None:
         creator_thread = self.threads.get(fork.tid)
@@ -280,6 +290,7 @@ class Reference:
         if pending := self.thread(record).pending:
             self.thread(record).pending = self.without_doubtful(pending, process)
         process.table = Table(process.table)
+        process.table.made.clear()
         for fd, entry in list(process.table.items()):
             if record.unsure or entry.cloexec is not False:
                 del process.table[fd]
@@ -367,37 +378,44 @@ class Reference:
     # ---- numbers that are given to other files ----
 
     def begin_replacing(self, thread: Thread, call: Pending) -> None:
-        fd = replaced_by(call)
+        key = replaced_by(call)
         table = thread.replacing_in = self.process(call.enter.tgid, call.enter.time_ns).table
-        if fd is not None:
-            table.begin_replacing(fd, gives=call.rule.effect == wire.EFFECT_DUP2)
+        thread.group = None
+        if key is not None:
+            gives = call.rule.effect == wire.EFFECT_DUP2
+            thread.group = table.begin_replacing(key, gives=gives, frees_made=call.frees_made)
         elif len(freed_range(call)) > 1:
             table.begin_range(freed_range(call))
 
-        if puts_anywhere(call):
-            self.putting += 1
-
-    def end_replacing(self, thread: Thread, call: Pending) -> bool:
+    @staticmethod
+    def end_replacing(thread: Thread, call: Pending) -> bool:
         """In the table that it began with, whichever the process has by now. Whether its number was contested."""
-        fd, table = replaced_by(call), thread.replacing_in
-        if puts_anywhere(call):
-            self.putting -= 1
-            self.put_change = self.changes + 1
+        key, table = replaced_by(call), thread.replacing_in
         if table is None:
             return False
-        if fd is not None:
-            return table.end_replacing(fd, gives=call.rule.effect == wire.EFFECT_DUP2)
+        if key is not None:
+            return table.end_replacing(key, thread.group, gives=call.rule.effect == wire.EFFECT_DUP2)
         if len(freed_range(call)) > 1:
             table.end_range()
         return False
 
+    @staticmethod
+    def numbers_got(call: Pending, done: wire.Exit) -> list[int]:
+        """Free ones, which the kernel chose."""
+        pair = descriptor_pair(call, done)
+        if pair:
+            return [*pair]
+        is_lost = is_closed(done.name) or call.contradicted
+        chosen = makes_descriptor(call) or (copies_descriptor(call) and not is_lost)
+        return [done.ret] if chosen and done.ret >= 0 else []
+
     def without_doubtful(self, call: Pending, process: Process) -> Pending:
         """The call without names of numbers that may have meant two files since it began."""
-        is_settled = process.table.last_change <= call.changes and not process.table.is_under_way
+        is_settled = process.table.last_change <= call.changes and not process.table.under_way
         if is_settled and not call.is_unsure and not self.was_put(call):
             return call
         if frees_one(call):
-            in_doubt = call.contested or call.is_unsure or self.was_put(call)
+            in_doubt = call.contested or call.is_unsure or self.was_put(call, call.arg_s32(0))
             return replace(call, descriptor=None) if in_doubt else call
         if call.rule.path_arg < 0:
             fd = fd_argument(call)
@@ -417,9 +435,10 @@ class Reference:
         dirfd = AT_FDCWD if dirfd_arg < 0 else call.arg_s32(dirfd_arg)
         return replace(path, is_doubtful=self.in_doubt(call, process, dirfd, path.directory))
 
-    def was_put(self, call: Pending) -> bool:
-        """Whether a supervisor put a file into a table, nobody knows which, since the call began."""
-        return self.putting > 0 or self.put_change > call.changes
+    def was_put(self, call: Pending, fd: int | None = None) -> bool:
+        """Whether a supervisor put a file under the number (any, if none is given) since the call began."""
+        since = [number for number, change in self.puts[-MOST_PUTS:] if change > call.changes]
+        return bool(since) if fd is None else fd in since or len(since) == MOST_PUTS
 
     def in_doubt(self, call: Pending, process: Process, fd: int, name: Known | None) -> bool:
         if name is None:
@@ -428,7 +447,7 @@ class Reference:
             return True
         if fd == AT_FDCWD:
             return process.cwd_change > call.changes
-        if self.was_put(call):
+        if self.was_put(call, fd):
             return True
         entry = process.table.get(fd)
         return entry is None or entry.bound_change > call.changes
@@ -443,7 +462,9 @@ class Reference:
         if known:
             process.table[fd] = Entry(known, cloexec, self.changes)
             process.table.bound_ns[fd] = now_ns
+            process.table.made.add(fd)
         else:
+            process.table.made.discard(fd)
             process.table.bound_ns[fd] = max(process.table.bound_ns.get(fd, 0), now_ns)
 
     def take_effect(self, call: Pending, done: wire.Exit, process: Process) -> None:
@@ -463,8 +484,17 @@ class Reference:
         entry = process.table.get(fd)
         before = call.descriptor
         is_other = before is not None and entry is not None and entry.known.text != before.text
+        if call.is_settled:
+            return
         if not is_other or entry is None or entry.bound_change <= call.changes or call.contested:
             self.bind(process, fd, None, None, done.time_ns)
+        if call.contested or not call.frees_made:
+            self.note_doubt(process, fd, done.time_ns)
+
+    @staticmethod
+    def note_doubt(process: Process, fd: int, now_ns: int) -> None:
+        if 0 <= fd < FD_LIMIT:
+            process.table.doubt_ns[fd] = max(process.table.doubt_ns.get(fd, 0), now_ns)
 
     @staticmethod
     def contradicts(call: Pending, process: Process, fd: int | None) -> bool:
@@ -473,20 +503,11 @@ class Reference:
         is_newer = entry is not None and entry.bound_change > call.changes
         return is_newer and fd is not None and not process.table.is_replaced(fd)
 
-    def gives(self, call: Pending, done: wire.Exit, process: Process, fd: int | None) -> bool:
+    def is_anothers(self, call: Pending, process: Process, fd: int) -> bool:
         """Whether the number that the call made may have another file by the time at which its name was read."""
-        if fd is None:
-            return False
-        table, entry, known = process.table, process.table.get(fd), known_by_section(done.name)
-        is_open = call.rule.effect == wire.EFFECT_OPEN
-        asked = call.path1.file(True) if is_open and call.path1 else None
-        if known and asked and known.text == asked.text:
-            return False
-        if self.was_put(call) or table.is_given(fd) or (entry and entry.given and entry.bound_change > call.changes):
-            return True
-        since_ns = call.enter.time_ns if is_open else done.time_ns
-        changed_ns = max(table.bound_ns.get(fd, 0), table.range_end_ns)
-        return changed_ns > since_ns or (is_open and table.is_replaced(fd))
+        table = process.table
+        since_ns = max(table.doubt_ns.get(fd, 0), table.range_end_ns)
+        return table.may_be_anothers(fd) or self.was_put(call, fd) or since_ns > call.enter.time_ns
 
     def new_descriptor(self, call: Pending, done: wire.Exit, process: Process) -> None:
         if not makes_descriptor(call):
@@ -517,8 +538,7 @@ class Reference:
         source, target = call.arg_s32(0), call.arg_s32(1)
         if source != target:
             self.copy(call, target, call.has_flag(O_CLOEXEC), done, process)
-            if not call.contested and target in process.table:
-                process.table[target] = replace(process.table[target], given=True)
+            self.note_doubt(process, target, done.time_ns)
 
     def fcntl(self, call: Pending, done: wire.Exit, process: Process) -> None:
         command = call.arg_u32(1)
@@ -529,6 +549,8 @@ class Reference:
 
     def ioctl(self, call: Pending, done: wire.Exit, process: Process) -> None:
         request = call.arg_u32(1)
+        if request == SECCOMP_IOCTL_NOTIF_ADDFD:
+            self.puts.append((done.ret, self.changes))
         if request in (FIOCLEX, FIONCLEX) and done.ret == 0:
             self.mark(process, call.arg_s32(0), request == FIOCLEX)
 
@@ -540,6 +562,9 @@ class Reference:
         first, last, flags = call.arg_u32(0), call.arg_u32(1), call.arg_u32(2)
         if flags & CLOSE_RANGE_UNSHARE:
             self.own_table(process)
+        if frees_one(call):
+            self.close(call, done, process)
+            return
         for fd in [fd for fd in process.table if first <= fd <= last]:
             if flags & CLOSE_RANGE_CLOEXEC:
                 self.mark(process, fd, True)
@@ -547,6 +572,8 @@ class Reference:
                 self.bind(process, fd, None, None, done.time_ns)
         if len(freed_range(call)) > 1:
             process.table.range_end_ns = max(process.table.range_end_ns, done.time_ns)
+            process.table.ended_range = freed_range(call)
+            process.table.made -= {fd for fd in process.table.made if fd in freed_range(call)}
 
     def descriptor_pair(self, call: Pending, done: wire.Exit, process: Process) -> None:
         pair = descriptor_pair(call, done)
@@ -555,6 +582,8 @@ class Reference:
             for fd in pair:
                 self.bind(process, fd, None, None, done.time_ns)
             self.bind(process, pair[0], known, section_cloexec(done.name), done.time_ns)
+            if 0 <= pair[1] < FD_LIMIT:
+                process.table.made.add(pair[1])
 
     def chdir(self, call: Pending, _: wire.Exit, process: Process) -> None:
         joined = call.path1.joined if call.path1 else None

@@ -22,7 +22,7 @@ MASK = (1 << 64) - 1
 
 F_DUPFD, F_DUPFD_CLOEXEC = 0, 1030
 CLOSE_RANGE_CLOEXEC = 4
-SECCOMP_IOCTL_NOTIF_ADDFD = 0x40182103
+O_TMPFILE_BIT = 0x400000
 MSG_PEEK, MSG_TRUNC = 0x2, 0x20
 TIMER_ABSTIME = 1
 BPF_COMMON_ATTRS = 1 << 16
@@ -115,10 +115,14 @@ class Pending:
     """Others freed the same number, or gave it to another file, too."""
     is_unsure: bool = False
     """Others may have changed what its descriptors meant: a name told with its enter was void, or its exit says so."""
+    is_settled: bool = False
+    """Others got the number that it freed before it had ended."""
+    frees_made: bool = False
+    """It frees a file of which another call told."""
     contradicted: bool = False
     """Another call gave the number that it made a file, and none is known to have freed it."""
-    given: bool = False
-    """Another call that names the number that it made may have given that its file."""
+    is_anothers: bool = False
+    """The number that it made may have had another file by the time at which its name was read."""
 
     def arg(self, index: int) -> int:
         return self.enter.args[index] if index < len(self.enter.args) else 0
@@ -286,9 +290,9 @@ def frees_one(call: Pending) -> bool:
     return call.rule.effect == wire.EFFECT_CLOSE or len(freed_range(call)) == 1
 
 
-def puts_anywhere(call: Pending) -> bool:
-    """Whether a supervisor puts a file under a number of another process's (seccomp_unotify(2))."""
-    return call.rule.effect == wire.EFFECT_IOCTL and call.arg_u32(1) == SECCOMP_IOCTL_NOTIF_ADDFD
+def is_temporary(call: Pending) -> bool:
+    """Whether it opens a file without a name, in the directory that the path tells (O_TMPFILE)."""
+    return call.rule.effect == wire.EFFECT_OPEN and call.has_flag(O_TMPFILE_BIT)
 
 
 def replaced_by(call: Pending) -> int | tuple[int, int] | None:
@@ -354,10 +358,10 @@ def file_column(call: Pending, done: wire.Exit | None) -> Known | None:
     if done and succeeded:
         made = makes_descriptor(call)
         named = known_by_section(done.name) if made or descriptor_pair(call, done) else None
-        if named and not call.contradicted and not call.given:
+        if named and not call.contradicted and not call.is_anothers:
             return named
-        if made and call.path1 is None:
-            return None  # the descriptor argument is another file than the new one
+        if made and (call.path1 is None or (call.is_anothers and is_temporary(call))):
+            return None  # what the arguments tell is another file than the new one
         if call.rule.aux_kind == wire.AUX_CWD_TEXT and done.paths and done.paths.text1:
             read = done.paths.status1 in (wire.PATH_OK, wire.PATH_TRUNCATED)
             return Known(done.paths.text1[:PATH_BYTES], "kernel") if read else None

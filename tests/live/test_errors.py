@@ -14,6 +14,8 @@ from conftest import Cli, Start, until_attached
 from tracer.capture.bcc_module import system_folders
 from tracer.capture.kernel import load_error
 
+pytestmark = pytest.mark.beside_others
+
 NO_PROCESS = "4194304"
 """PID_MAX_LIMIT of proc(5): numbers stay below it."""
 

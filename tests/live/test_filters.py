@@ -17,6 +17,8 @@ from conftest import Cli
 from tracer import selection
 from tracer.capture.kernel import cgroup2_mounts
 
+pytestmark = pytest.mark.beside_others
+
 
 def rows_of(recording: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = pq.read_table(recording).to_pylist()

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import itertools
 import operator
+import re
 import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from conftest import Cli, Start, end, go_on, until_attached
+
+pytestmark = pytest.mark.beside_others
 
 
 def names(recording: Path, syscall: str, **equal: object) -> list[str | None]:
@@ -85,6 +88,26 @@ def test_numbers_that_were_changed_in_a_race(programs: Path, cli: Cli, work: Pat
     assert {*paths} == {f"{work}/d0/is0", f"{work}/d1/is1"}
     assert len(paths) > 15_900
     assert len(numbers) < 100
+
+
+def test_threads_that_use_what_is_their_own(programs: Path, cli: Cli, work: Path) -> None:
+    """Numbers that others have just freed, while the kernel is still at the rest of the close."""
+    made = ["pipe2", "socketpair", "eventfd2", "memfd_create"]
+    selection = ",".join([*made, "openat", "read", "write", "pwrite64", "close"])
+    cli("record", "-o", "out.parquet", "-e", selection, "--", programs / "own_numbers")
+    rows = pq.read_table(
+        work / "out.parquet", columns=["seq", "tid", "pid", "syscall", "file", "file_source"]
+    ).to_pylist()
+    threads = [row for row in rows if row["tid"] != row["pid"]]
+    named = [row for row in threads if row["file"] is not None]
+    assert len(threads) == 8 * 500 * 23
+    assert len(named) >= 0.999 * len(threads)
+    kinds = r"pipe:\[\d+\]|socket:\[\d+\]|anon_inode:\[eventfd\]|/memfd:own \(deleted\)"
+    ours = rf"{work}/(file|link|#\d+ \(deleted\))"
+    assert [row for row in named if not re.fullmatch(f"{kinds}|{ours}", row["file"])] == []
+    asked = [row for row in named if row["file"] == f"{work}/link"]
+    assert {(row["syscall"], row["file_source"]) for row in asked} <= {("openat", "arg")}
+    assert len(asked) < 0.05 * 8 * 500
 
 
 def test_numbers_that_threads_contend_for(programs: Path, cli: Cli, work: Path) -> None:

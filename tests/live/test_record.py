@@ -20,6 +20,8 @@ from conftest import Cli, Start, until, until_attached
 
 from tracer import schema
 
+pytestmark = pytest.mark.beside_others
+
 CLOSING = re.compile(
     r"tracer-cli: (?P<rows>[\d,]+) rows? in (?P<seconds>\d+\.\d\d) s, "
     r"(?P<losses>nothing lost|(?:of at least as many calls, )?lost: .*); "

@@ -315,7 +315,11 @@ def test_close_releases_the_number_unless_it_was_not_open(scene: Scene, ret: int
 
 @pytest.mark.parametrize(
     ("name", "args", "freed", "left"),
-    [("close", (3,), "/one", "/two"), ("close_range", (3, 3, 0), "/one", None), ("close_range", (3, 9, 0), None, None)],
+    [
+        ("close", (3,), "/one", "/two"),
+        ("close_range", (3, 3, 0), "/one", "/two"),
+        ("close_range", (3, 9, 0), None, None),
+    ],
     ids=["close", "close_range of one", "close_range"],
 )
 def test_a_close_that_had_its_file_takes_nothing_that_was_bound_after_it_began(

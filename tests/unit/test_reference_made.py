@@ -6,8 +6,9 @@ import struct
 from collections.abc import Callable
 
 import pytest
+from reference import MOST_PUTS
 from reference_state import MOST_REPLACING
-from scene import TID, WORKER, Scene
+from scene import WORKER, Scene
 from test_reference_replaced import begin_dup2, dup2
 from wire import NameText
 
@@ -45,60 +46,118 @@ def test_an_open_whose_number_was_given_another_file_that_is_being_closed(scene:
     assert opened(scene) == ("/link", "arg")
 
 
-def others_close(scene: Scene) -> None:
+def close(scene: Scene) -> None:
     scene.call("close", 3, tid=WORKER)
 
 
-def others_are_closing(scene: Scene) -> None:
-    scene.open(b"/other", 3, tid=WORKER)
+def close_range(scene: Scene) -> None:
+    scene.call("close_range", 3, 3, 0, tid=WORKER)
+
+
+def begin_close(scene: Scene) -> None:
     scene.enter("close", 3, tid=WORKER)
 
 
-def others_close_many(scene: Scene) -> None:
+def close_many(scene: Scene) -> None:
     scene.call("close_range", 0, 9, 0, tid=WORKER)
 
 
-CLOSES = pytest.mark.parametrize("close", [others_close, others_are_closing, others_close_many])
+def close_twice(scene: Scene) -> None:
+    scene.enter("close", 3, tid=WORKER)
+    scene.call("close", 3, ret=-9, tid=WORKER + 1)
+    scene.exit("close", 0, tid=WORKER)
 
 
-@CLOSES
-def test_an_open_whose_number_others_closed_since_it_began(scene: Scene, close: Callable[[Scene], None]) -> None:
-    """Before it was the open's, most likely; else it may be yet another's by now, who has not told of it yet."""
-    scene.enter("openat", -100, 0, 0, 0, path=b"/link")
-    close(scene)
-    assert opened(scene) == ("/link", "arg")
+MAKERS = pytest.mark.parametrize(
+    ("name", "args", "asked"),
+    [("openat", (-100, 0, 0, 0), b"/link"), ("eventfd2", (0, 0), None), ("accept4", (4, 0, 0, 0), None)],
+)
 
 
-@CLOSES
-def test_an_open_of_the_name_that_its_number_has_then(scene: Scene, close: Callable[[Scene], None]) -> None:
+@MAKERS
+@pytest.mark.parametrize("end", [close, close_range, begin_close])
+def test_a_number_that_others_have_just_freed(
+    scene: Scene, end: Callable[[Scene], None], name: str, args: tuple[int, ...], asked: bytes | None
+) -> None:
+    """As threads do all day: since a call had told what they free, the number was not to be had before. An accept may
+    have waited for hours."""
+    scene.enter(name, *args, path=asked)
+    scene.open(b"/other", 3, tid=WORKER)
+    end(scene)
+    row = scene.exit(name, 3, name=NameText(b"/w/b", inode=7))
+    assert row and (row["file"], row["inode"]) == ("/w/b", 7)
+    assert scene.file(3) == "/w/b"
+
+
+@MAKERS
+@pytest.mark.parametrize("end", [close, close_range, begin_close, close_many, close_twice])
+def test_a_number_of_which_nobody_knows_what_others_freed(
+    scene: Scene, end: Callable[[Scene], None], name: str, args: tuple[int, ...], asked: bytes | None
+) -> None:
+    """It may have been the new file, which is called nothing before its call has ended; or many closed it."""
+    if end is close_twice:
+        scene.open(b"/other", 3)
+    scene.enter(name, *args, path=asked)
+    end(scene)
+    row = scene.exit(name, 3, name=NameText(b"/w/b", inode=7))
+    assert row and (row["file"], row["inode"]) == (asked and asked.decode(), None)
+
+
+def test_an_open_of_the_name_that_its_number_has_then(scene: Scene) -> None:
+    """Two files can have one name, one after the other or one over the other: which of them it is, is not known."""
     scene.enter("openat", -100, 0, 0, 0, path=b"/w/b")
     close(scene)
-    assert opened(scene) == ("/w/b", "kernel")
-    assert scene.row["inode"] == 7
+    assert opened(scene) == ("/w/b", "arg")
+    assert scene.row["inode"] is None
 
 
-@CLOSES
-@pytest.mark.parametrize(("name", "args"), [("eventfd2", (0, 0)), ("accept4", (4, 0, 0, 0))])
-def test_an_accept_that_gets_what_others_closed(
-    scene: Scene, close: Callable[[Scene], None], name: str, args: tuple[int, ...]
-) -> None:
-    """As threads do all day: it may have waited for hours."""
-    scene.enter(name, *args)
+def test_a_file_without_a_name_has_not_that_of_its_directory(scene: Scene) -> None:
+    scene.enter("openat", -100, 0, 0x410000 | 2, 0, path=b"/w")
     close(scene)
-    row = scene.exit(name, 3, name=NameText(b"socket:[7]"))
-    assert row and row["file"] == "socket:[7]"
+    row = scene.exit("openat", 3, name=NameText(b"/w/#7 (deleted)"))
+    assert row and row["file"] is None
 
 
-@pytest.mark.parametrize("path", [b"/link", None])
-def test_a_name_that_was_read_after_others_closed_the_number(scene: Scene, path: bytes | None) -> None:
-    """The thread did not run between the end of its call and the reading of the name."""
-    name, args = ("openat", (-100, 0, 0, 0)) if path else ("eventfd2", (0, 0))
-    scene.enter(name, *args, path=path)
-    scene.now_ns += 50
-    others_close(scene)
-    scene.now_ns -= 60
-    row = scene.exit(name, 3, name=NameText(b"/w/b", inode=7))
-    assert row and (row["file"], row["inode"]) == (path and path.decode(), None)
+def test_a_close_that_takes_long(scene: Scene) -> None:
+    """Who has got the number meanwhile uses it, frees it, and others get it again."""
+    scene.open(b"/one", 3)
+    begin_close(scene)
+    scene.open(b"/two", 3, exit_name=NameText(b"/two"))
+    assert scene.file(3) == "/two"
+    assert scene.call("close", 3)["file"] == "/two"
+    scene.open(b"/three", 3, exit_name=NameText(b"/three"))
+    assert scene.file(3) == "/three"
+    row = scene.exit("close", 0, tid=WORKER)
+    assert row and row["file"] == "/one"
+    assert scene.file(3) == "/three"
+
+
+def test_a_close_that_takes_long_and_a_file_of_the_same_name(scene: Scene) -> None:
+    scene.open(b"/one", 3)
+    begin_close(scene)
+    scene.open(b"/one", 3, exit_name=NameText(b"/one"))
+    scene.exit("close", 0, tid=WORKER)
+    assert scene.file(3) == "/one"
+
+
+@pytest.mark.parametrize("number", [3, 5], ids=["first", "second"])
+def test_a_pair_that_gets_what_others_are_closing(scene: Scene, number: int) -> None:
+    scene.open(b"/one", number)
+    scene.enter("close", number, tid=WORKER)
+    row = scene.call("pipe2", 0, 0, exit_name=NameText(b"pipe:[7]"), exit_aux=struct.pack("=iiqq", 3, 5, 0, 0))
+    assert row["file"] == "pipe:[7]"
+    scene.name(5, b"pipe:[7]")
+    assert (scene.file(3), scene.file(5)) == ("pipe:[7]", "pipe:[7]")
+    scene.exit("close", 0, tid=WORKER)
+    assert (scene.file(3), scene.file(5)) == ("pipe:[7]", "pipe:[7]")
+
+
+@pytest.mark.parametrize("name", ["dup", "fcntl"])
+def test_a_copy_that_gets_what_others_are_closing(scene: Scene, name: str) -> None:
+    scene.open(b"/one", 3)
+    begin_close(scene)
+    scene.call(name, 4, 0, 0, ret=3, exit_name=NameText(b"/w/b"))
+    assert scene.file(3) == "/w/b"
 
 
 def test_an_open_that_began_after_the_number_was_given_and_closed(scene: Scene) -> None:
@@ -138,34 +197,34 @@ def test_many_that_replace_others_put_no_made_number_in_doubt_unless_one_gives(s
 ADDFD = 0x40182103
 
 
-def put(scene: Scene) -> None:
-    scene.call("ioctl", 9, ADDFD, ret=3, tid=900, pid=900)
+def put(scene: Scene, fd: int = 3) -> None:
+    scene.call("ioctl", 9, ADDFD, ret=fd, tid=900, pid=900)
 
 
-def begin_put(scene: Scene) -> None:
-    scene.enter("ioctl", 9, ADDFD, tid=900, pid=900)
+@pytest.mark.parametrize("name", ["fsync", "close"])
+@pytest.mark.parametrize(("fd", "file"), [(3, None), (4, "/w/a")])
+def test_a_number_that_a_supervisor_may_have_given_another_file(
+    scene: Scene, name: str, fd: int, file: str | None
+) -> None:
+    """In whose table, it does not say."""
+    scene.enter(name, 3)
+    put(scene, fd)
+    row = scene.exit(name, -5)
+    assert row and row["file"] == file
 
 
-PUTS = pytest.mark.parametrize("change", [begin_put, put], ids=["begun", "done"])
+@pytest.mark.parametrize(("puts", "file"), [(MOST_PUTS - 1, "/w/a"), (MOST_PUTS, None)])
+def test_more_of_them_than_are_remembered(scene: Scene, puts: int, file: str | None) -> None:
+    scene.enter("fsync", 3)
+    for fd in range(puts):
+        put(scene, 20 + fd)
+    row = scene.exit("fsync", 0)
+    assert row and row["file"] == file
 
 
-@PUTS
-def test_a_number_that_a_supervisor_may_have_given_another_file(scene: Scene, change: Callable[[Scene], None]) -> None:
-    """Whose table it was it does not say."""
-    for name in ("fsync", "close"):
-        scene.enter(name, 3)
-        change(scene)
-        row = scene.exit(name, -5, tid=TID)
-        assert row and row["file"] is None
-        scene.exit("ioctl", 3, tid=900, pid=900)
-        scene.name(3, b"/w/a")
-
-
-@PUTS
-def test_a_number_that_an_open_made_meanwhile(scene: Scene, change: Callable[[Scene], None]) -> None:
-    scene.call("close", 3)
+def test_a_number_that_an_open_made_meanwhile(scene: Scene) -> None:
     scene.enter("openat", -100, 0, 0, 0, path=b"/link")
-    change(scene)
+    put(scene)
     assert opened(scene) == ("/link", "arg")
 
 
@@ -183,6 +242,6 @@ def test_calls_after_it_are_named_as_ever(scene: Scene) -> None:
 
 def test_an_ioctl_of_another_kind_puts_nothing(scene: Scene) -> None:
     scene.enter("fsync", 3)
-    scene.call("ioctl", 9, 0x5401, tid=900, pid=900)
+    scene.call("ioctl", 9, 0x5401, ret=3, tid=900, pid=900)
     row = scene.exit("fsync", 0)
     assert row and row["file"] == "/w/a"

@@ -24,6 +24,9 @@ cdef struct Call:
     uint64_t changes  # that there were when it began, as FdCache counts them
     Table *replacing_in  # of a call that frees a number or gives it to another file, see replacing.pyx
     bint contested  # such a call, and others did the same to the number meanwhile
+    bint frees_made  # such a call, which frees the file that another one told of
+    bint is_settled  # such a call, and others got the number before it had ended
+    uint32_t replaced_id  # of what it is part of in that table; 0: nothing, there are too many
     bint is_unsure  # what its descriptors meant others may have changed: one of its names was void, or its exit says so
     uint64_t args[8]  # the last two are always 0: see `argument`
     uint64_t aux[3]

@@ -16,7 +16,7 @@ from tracer._fast.fdcache cimport (
 from tracer._fast.names cimport is_closed, section_cloexec, section_identity
 from tracer._fast.paths cimport spell_name
 from tracer._fast.records cimport Parts
-from tracer._fast.replacing cimport frees_many, is_contradicted, may_be_given, was_changed_since
+from tracer._fast.replacing cimport frees_one, is_calls_own, is_contradicted, settle
 from tracer._fast.text cimport Text, drop, replace, share
 
 
@@ -30,6 +30,7 @@ cdef enum:
     FD_CLOEXEC = 1
     FIONCLEX = 0x5450  # include/uapi/asm-generic/ioctls.h
     FIOCLEX = 0x5451
+    SECCOMP_IOCTL_NOTIF_ADDFD = 0x40182103  # include/uapi/linux/seccomp.h
     O_CLOEXEC = 0x80000
     O_TMPFILE_BIT = 0x400000  # O_TMPFILE without O_DIRECTORY, whose bit differs between machines
     CLOSE_RANGE_UNSHARE = 2
@@ -120,7 +121,8 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
     cdef bint is_ours
     if is_known:
         name = spell_name(cache.texts, parts.name, parts.name_text)
-    is_ours = is_calls_own(cache, call, process, call.ret, name, opened)
+    settle(process.table, call.ret)
+    is_ours = is_calls_own(cache, call, process, call.ret)
     if rule.aux_kind == TRACER_AUX_OPEN_HOW:
         flags = call.aux[0]
         flags_known = call.has_aux
@@ -136,21 +138,10 @@ cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Pro
     else:
         cache.forget(process, call.ret, call.exit_ns)
     name_made(call, rule, name if is_ours else NULL, parts)
+    if not is_ours and opened and flags & O_TMPFILE_BIT:
+        replace(&call.file, NULL)  # it was asked for by a directory
+        call.source = SOURCE_NONE
     drop(name)
-
-
-cdef bint is_calls_own(FdCache cache, const Call *call, Process *process, int64_t fd, const Text *name,
-                       bint opened) noexcept nogil:
-    """Whether the name of a number that a call made is that of the file which it made.
-
-    By the time at which the name was read, after the call's end, the number may have been closed, and be another's.
-    What lies between the making and the end is seen of an open alone: numbers that others free come to hand at once,
-    and an accept waits for long. Of an open the path is known anyway.
-    """
-    if name == NULL or (opened and call.file != NULL and is_same(name, call.file)):
-        return True
-    return not may_be_given(cache, call, process, fd) and not was_changed_since(
-        cache, process, <int32_t> fd, call.enter_ns if opened else call.exit_ns, opened)
 
 
 cdef void bind_made(FdCache cache, Process *process, int64_t fd, Text *name, uint8_t cloexec, uint64_t now_ns,
@@ -178,16 +169,17 @@ cdef void apply_close(FdCache cache, const Call *call, Process *process) noexcep
     """
     cdef int32_t fd = <int32_t> call.args[0]
     cdef const Entry *entry = cache.entry(process, fd)
+    if call.is_settled:
+        return
     if entry == NULL or entry.bound_change <= call.changes or call.contested or not is_other_name(entry, call.file):
         cache.forget(process, fd, call.exit_ns)
+    if call.contested or not call.frees_made:
+        cache.note_doubt(process, fd, call.exit_ns)
 
 
 cdef bint is_other_name(const Entry *entry, const Text *before) noexcept nogil:
-    return before != NULL and not is_same(entry.name, before)
-
-
-cdef bint is_same(const Text *name, const Text *other) noexcept nogil:
-    return name.size == other.size and memcmp(name.data, other.data, name.size) == 0
+    cdef const Text *name = entry.name
+    return before != NULL and (name.size != before.size or memcmp(name.data, before.data, name.size) != 0)
 
 
 cdef void duplicate(FdCache cache, const Call *call, Process *process, int64_t fd, uint8_t cloexec,
@@ -198,6 +190,8 @@ cdef void duplicate(FdCache cache, const Call *call, Process *process, int64_t f
     if is_contradicted(cache, call, process, fd) or is_closed(parts.name):
         cache.forget(process, fd, call.exit_ns)
         return
+    if fd == call.ret and call.replaced_id == 0:  # it was free
+        settle(process.table, fd)
     name = spell_name(cache.texts, parts.name, parts.name_text)
     if name != NULL:
         bind_made(cache, process, fd, name, cloexec, call.exit_ns, parts)
@@ -215,7 +209,7 @@ cdef void apply_dup2(FdCache cache, const Call *call, const syscall_rule *rule, 
         cache.forget(process, fd, call.exit_ns)
     else:
         duplicate(cache, call, process, fd, CLOEXEC_SET if marked else CLOEXEC_UNSET, parts)
-        cache.note_given(process, fd)
+    cache.note_doubt(process, fd, call.exit_ns)
 
 
 cdef void apply_fcntl(FdCache cache, const Call *call, Process *process, const Parts *parts) noexcept nogil:
@@ -228,6 +222,8 @@ cdef void apply_fcntl(FdCache cache, const Call *call, Process *process, const P
 
 cdef void apply_ioctl(FdCache cache, const Call *call, Process *process) noexcept nogil:
     cdef uint32_t request = <uint32_t> call.args[1]
+    if request == SECCOMP_IOCTL_NOTIF_ADDFD:
+        cache.note_put(call.ret)
     if call.ret == 0 and (request == FIOCLEX or request == FIONCLEX):
         cache.mark(process, <int32_t> call.args[0], CLOEXEC_SET if request == FIOCLEX else CLOEXEC_UNSET)
 
@@ -236,10 +232,11 @@ cdef void apply_close_range(FdCache cache, const Call *call, const syscall_rule 
                             Process *process) noexcept nogil:
     if call.args[2] & CLOSE_RANGE_UNSHARE and not cache.unshare_table(process):
         return
+    if frees_one(call, rule):
+        apply_close(cache, call, process)
+        return
     cache.close_range(process, <uint32_t> call.args[0], <uint32_t> call.args[1],
                       (call.args[2] & CLOSE_RANGE_CLOEXEC) != 0, call.exit_ns)
-    if frees_many(call, rule):
-        process.table.range_end_ns = max(process.table.range_end_ns, call.exit_ns)
 
 
 cdef void bind_pair(FdCache cache, Call *call, const syscall_rule *rule, Process *process,
@@ -254,9 +251,12 @@ cdef void bind_pair(FdCache cache, Call *call, const syscall_rule *rule, Process
     second = (<const int32_t *> parts.aux)[1]
     if not is_contradicted(cache, call, process, first):
         name = spell_name(cache.texts, parts.name, parts.name_text)
-    is_ours = is_calls_own(cache, call, process, first, name, False)
+    settle(process.table, first)
+    settle(process.table, second)
+    is_ours = is_calls_own(cache, call, process, first)
     cache.forget(process, first, call.exit_ns)
     cache.forget(process, second, call.exit_ns)
+    cache.note_made(process, second)
     call.returned_fd = first
     if name != NULL:
         bind_made(cache, process, first, share(name), section_cloexec(parts.name, CLOEXEC_UNKNOWN), call.exit_ns, parts)

@@ -32,22 +32,32 @@ cdef struct Entry:
     Text *name  # NULL: nothing is known of this number
     uint64_t bound_ns  # when it got the file that it has, or lost the one that it had
     uint64_t bound_change  # the change by which it got its file, as FdCache counts them
+    uint64_t doubt_ns  # when it last lost a file that may have been another one than was known
     Identity identity
     uint8_t source
     uint8_t cloexec
-    bint given  # by a call that names it: others may have had the number
+    bint is_made  # a call gave the number a file and told of it, whatever its name, which may not be known
 
 
 cdef enum:
     CHUNK_ENTRIES = 64
     MAX_REPLACING = 8
+    MAX_PUTS = 8
 
 
 cdef struct Replaced:
     int64_t what  # the number, or a process's working directory, see replacing.pyx
-    bint contested  # several calls at a time
+    uint32_t id  # of this time: there may be another, see `settle`
     uint32_t calls
     uint32_t giving  # of those that give it another file
+    bint contested  # several calls at a time
+    bint was_made  # the file that is freed is known, since a call told of it
+
+
+cdef struct Put:
+    # a file that a supervisor put under a number of a table, nobody knows of which
+    int64_t fd
+    uint64_t change
 
 
 cdef struct Table:
@@ -58,13 +68,16 @@ cdef struct Table:
     # calls under way that free a number or give it to another file, see replacing.pyx; the table stays until they end
     uint32_t replacing
     uint32_t replaced_count
+    uint32_t last_id
     Replaced replaced[MAX_REPLACING]
     bint too_many  # there were more at a time: any number may be one of theirs
     uint32_t giving  # of all calls that give a number another file
     uint32_t ranges  # of those that close many, and from where to where these go since there have been some
     uint32_t range_first
     uint32_t range_last
-    uint64_t range_end_ns  # of the last of them that has ended
+    uint64_t range_end_ns  # of the last of them that has ended, and what it freed
+    uint32_t ended_first
+    uint32_t ended_last
     uint64_t last_change
 
 
@@ -88,8 +101,9 @@ cdef class FdCache:
     cdef Process *recent  # the one that was asked for last, or NULL
     cdef uint64_t drops  # of processes, and 1: pointers to one are good until the next
     cdef uint64_t changes  # of tables and directories by calls, in the order in which those ended
-    cdef uint32_t putting  # calls under way that put a file into a table, nobody knows which, see replacing.pyx
-    cdef uint64_t put_change  # by the last of them; the largest number while some are under way
+    cdef Put puts[MAX_PUTS]  # the last ones, see replacing.pyx
+    cdef uint32_t put_count
+    cdef uint64_t put_change  # of the last one
     cdef uint64_t table_bytes
     cdef readonly uint64_t untracked
     cdef readonly uint64_t forgotten
@@ -108,7 +122,10 @@ cdef class FdCache:
     cdef void identify(self, Process *process, int64_t fd, Identity identity) noexcept nogil
     cdef void rename(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                      uint64_t now_ns) noexcept nogil
-    cdef void note_given(self, Process *process, int64_t fd) noexcept nogil
+    cdef void note_made(self, Process *process, int64_t fd) noexcept nogil
+    cdef void note_doubt(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil
+    cdef void note_range(self, Process *process, uint32_t first, uint32_t last, uint64_t now_ns) noexcept nogil
+    cdef void note_put(self, int64_t fd) noexcept nogil
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil
     cdef void forget(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,

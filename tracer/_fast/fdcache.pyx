@@ -158,6 +158,7 @@ cdef class FdCache:
             if entries == NULL:
                 continue
             for i in range(CHUNK_ENTRIES):
+                entries[i].is_made = False
                 if unsure or entries[i].cloexec != CLOEXEC_UNSET:
                     replace(&entries[i].name, NULL)
 
@@ -278,7 +279,7 @@ cdef class FdCache:
         found.identity.inode = 0
         found.source = source
         found.cloexec = cloexec
-        found.given = False
+        found.is_made = True
 
     cdef void identify(self, Process *process, int64_t fd, Identity identity) noexcept nogil:
         """Note which file it is that a number has just been bound to."""
@@ -289,32 +290,52 @@ cdef class FdCache:
     cdef void rename(self, Process *process, int64_t fd, Text *name, uint8_t source, uint8_t cloexec,
                      uint64_t now_ns) noexcept nogil:
         """Bind another name of the file that a number has already, if it has one: since when, and how, stays."""
-        cdef Entry *entry = self.entry(process, fd)
+        cdef Entry *entry = self.slot(process, fd)
         cdef uint64_t bound_change = self.changes
-        cdef bint given = False
-        if entry != NULL:
+        cdef bint is_made = entry != NULL and entry.is_made
+        if entry != NULL and entry.name != NULL:
             now_ns = entry.bound_ns
             bound_change = entry.bound_change
-            given = entry.given
         self.bind(process, fd, name, source, cloexec, now_ns)
         entry = self.entry(process, fd)
         if entry != NULL:
             entry.bound_change = bound_change
-            entry.given = given
+            entry.is_made = is_made
 
-    cdef void note_given(self, Process *process, int64_t fd) noexcept nogil:
-        """A number got its file by a call that names it."""
-        cdef Entry *found = self.entry(process, fd)
+    cdef void note_made(self, Process *process, int64_t fd) noexcept nogil:
+        """A call gave a number a file, and didn't tell its name."""
+        cdef Entry *found = self.slot(process, fd)
         if found != NULL:
-            found.given = True
+            found.is_made = True
+
+    cdef void note_doubt(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil:
+        """A number lost a file, and may have lost another one than was known."""
+        cdef Entry *found = self.slot(process, fd)
+        if found != NULL:
+            found.doubt_ns = max(found.doubt_ns, now_ns)
+
+    cdef void note_range(self, Process *process, uint32_t first, uint32_t last, uint64_t now_ns) noexcept nogil:
+        """Numbers were freed, whether they have a name or not."""
+        process.table.range_end_ns = max(process.table.range_end_ns, now_ns)
+        process.table.ended_first = first
+        process.table.ended_last = last
+
+    cdef void note_put(self, int64_t fd) noexcept nogil:
+        """A supervisor has put a file under a number."""
+        self.puts[self.put_count % MAX_PUTS] = Put(fd, self.changes)
+        self.put_count += 1
+        self.put_change = self.changes
 
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil:
         """When a number (or the working directory) got the file that it has, or lost one; 0 if that is not known."""
         cdef const Entry *slot
+        cdef uint64_t range_ns = 0
         if fd == TRACER_CWD_FD:
             return process.cwd_changed_ns
+        if process.table.range_end_ns > 0 and process.table.ended_first <= <int64_t> fd <= process.table.ended_last:
+            range_ns = process.table.range_end_ns
         slot = self.slot(process, fd)
-        return slot.bound_ns if slot != NULL else 0
+        return max(slot.bound_ns, range_ns) if slot != NULL else range_ns
 
     cdef void forget(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil:
         """The number has another file since then, or none: an older name is not its."""
@@ -323,6 +344,7 @@ cdef class FdCache:
             return
         found = self.slot(process, fd)
         replace(&found.name, NULL)
+        found.is_made = False
         found.bound_ns = max(found.bound_ns, now_ns)
 
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,
@@ -353,7 +375,11 @@ cdef class FdCache:
                 self.mark(process, fd, CLOEXEC_SET)
             elif self.entry(process, fd) != NULL:
                 self.forget(process, fd, now_ns)
+            else:
+                self.slot(process, fd).is_made = False
             fd += 1
+        if not only_mark and first <= last:
+            self.note_range(process, first, last, now_ns)
 
 
 cdef uint32_t names_in(const Entry *entries) noexcept nogil:

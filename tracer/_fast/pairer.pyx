@@ -28,6 +28,7 @@ cdef extern from "string.h" nogil:
 cdef enum:
     MAX_THREADS = 65536
     CLONE_NEWNS = 0x20000  # include/uapi/linux/sched.h
+    ERRNO_BADF = -9
 
 
 @cython.final
@@ -174,6 +175,7 @@ cdef class Pairer:
         call.ret = (<const exit_body *> parts.body).ret
         call.exit_ns = header.time_ns
         call.is_unsure |= header.flags & TRACER_MEANT_UNSURE != 0
+        call.is_unsure |= self.failed_only and call.ret == ERRNO_BADF  # what its enter came with was read after it
         process = self.process_of(thread, header)
         if rule.effect != TRACER_EFFECT_NONE:
             end_replacing(self.fd_cache, call, rule)

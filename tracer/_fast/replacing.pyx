@@ -6,21 +6,20 @@ Where several such calls are under way for one number nobody can tell in which o
 a number that is told only at its end; what it found there by then tells whether it came before others.
 """
 
-from libc.stdint cimport UINT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from tracer._fast.calls cimport Call, argument, descriptor_argument
 from tracer._fast.events cimport (
     TRACER_CWD_FD, TRACER_EFFECT_CHDIR, TRACER_EFFECT_CHROOT, TRACER_EFFECT_CLOSE,
-    TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP2, TRACER_EFFECT_FCHDIR, TRACER_EFFECT_IOCTL, syscall_rule,
+    TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP2, TRACER_EFFECT_FCHDIR, syscall_rule,
 )
-from tracer._fast.fdcache cimport MAX_REPLACING, Entry, FdCache, Process, Replaced, SOURCE_NONE, Table
+from tracer._fast.fdcache cimport MAX_PUTS, MAX_REPLACING, Entry, FdCache, Process, Replaced, SOURCE_NONE, Table
 from tracer._fast.text cimport Text, replace
 
 
 cdef enum:
     NOTHING = -1
     CLOSE_RANGE_CLOEXEC = 4  # include/uapi/linux/close_range.h
-    SECCOMP_IOCTL_NOTIF_ADDFD = 0x40182103  # include/uapi/linux/seccomp.h
 
 
 cdef inline int64_t key_of(int32_t fd, const Call *call) noexcept nogil:
@@ -69,6 +68,11 @@ cdef Replaced *find_replaced(Table *table, int64_t what) noexcept nogil:
     return NULL
 
 
+cdef void remove_replaced(Table *table, Replaced *found) noexcept nogil:
+    table.replaced_count -= 1
+    found[0] = table.replaced[table.replaced_count]
+
+
 cdef bint is_replaced(Table *table, int64_t what) noexcept nogil:
     """Whether calls under way free the number or give it to another file, or may do so."""
     if table.replacing == 0:
@@ -76,20 +80,13 @@ cdef bint is_replaced(Table *table, int64_t what) noexcept nogil:
     return table.too_many or is_in_ranges(table, what) or find_replaced(table, what) != NULL
 
 
-cdef bint puts_anywhere(const Call *call, const syscall_rule *rule) noexcept nogil:
-    """Whether a supervisor puts a file under a number of another process's, or its own (seccomp_unotify(2))."""
-    return rule.effect == TRACER_EFFECT_IOCTL and <uint32_t> call.args[1] == SECCOMP_IOCTL_NOTIF_ADDFD
-
-
 cdef void begin_replacing(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """At enter: note what the call is going to replace, if anything."""
     cdef Table *table = process.table
     cdef int64_t what = replaced_by(call, rule)
     cdef Replaced *found
-    call.contested = False
-    if puts_anywhere(call, rule):
-        cache.putting += 1
-        cache.put_change = UINT64_MAX
+    call.contested = call.is_settled = call.frees_made = False
+    call.replaced_id = 0
     if frees_many(call, rule):
         call.replacing_in = table
         table.replacing += 1
@@ -99,19 +96,25 @@ cdef void begin_replacing(FdCache cache, Call *call, const syscall_rule *rule, P
     call.replacing_in = table
     table.replacing += 1
     table.giving += rule.effect == TRACER_EFFECT_DUP2
+    call.frees_made = frees_one(call, rule) and is_made(cache, process, what)
     found = find_replaced(table, what)
     if found == NULL and table.replaced_count == MAX_REPLACING:
         table.too_many = True
         return
     if found == NULL:
+        table.last_id += 1
         found = &table.replaced[table.replaced_count]
         table.replaced_count += 1
-        found.what = what
-        found.calls = found.giving = 0
-        found.contested = False
+        found[0] = Replaced(what=what, id=table.last_id, calls=0, giving=0, contested=False, was_made=call.frees_made)
+    call.replaced_id = found.id
     found.contested |= found.calls > 0 or is_in_ranges(table, what)
     found.calls += 1
     found.giving += rule.effect == TRACER_EFFECT_DUP2
+
+
+cdef bint is_made(FdCache cache, const Process *process, int64_t fd) noexcept nogil:
+    cdef const Entry *slot = cache.slot(process, fd)
+    return slot != NULL and slot.is_made
 
 
 cdef void begin_range(Table *table, uint32_t first, uint32_t last) noexcept nogil:
@@ -129,17 +132,16 @@ cdef void end_replacing(FdCache cache, Call *call, const syscall_rule *rule) noe
     cdef int64_t what = replaced_by(call, rule)
     cdef Replaced *found
     cdef bint is_range = frees_many(call, rule)
-    if puts_anywhere(call, rule):
-        cache.putting -= 1
-        if cache.putting == 0:
-            cache.put_change = cache.changes + 1  # this one's
     if what == NOTHING and not is_range:
         return
     table.replacing -= 1
     table.ranges -= is_range
     table.giving -= rule.effect == TRACER_EFFECT_DUP2
     found = find_replaced(table, what)
-    call.contested = table.too_many or found == NULL or found.contested
+    if found != NULL and found.id != call.replaced_id:
+        found = NULL  # another time's
+    call.is_settled = found == NULL and call.replaced_id != 0
+    call.contested = not call.is_settled and (table.too_many or found == NULL or found.contested)
     if table.replacing == 0:
         table.replaced_count = 0
         table.too_many = False
@@ -147,8 +149,7 @@ cdef void end_replacing(FdCache cache, Call *call, const syscall_rule *rule) noe
         found.calls -= 1
         found.giving -= rule.effect == TRACER_EFFECT_DUP2
         if found.calls == 0:
-            table.replaced_count -= 1
-            found[0] = table.replaced[table.replaced_count]
+            remove_replaced(table, found)
     cache.free_unused(table)
 
 
@@ -159,7 +160,7 @@ cdef void drop_doubtful_names(FdCache cache, Call *call, const syscall_rule *rul
     A call that frees one number keeps its, unless others had it to free or to replace: nobody else does before.
     """
     if frees_one(call, rule):
-        if call.contested or call.is_unsure or cache.put_change > call.changes:
+        if call.contested or call.is_unsure or was_put(cache, call, <int32_t> call.args[0]):
             drop_file(call)
         return
     if rule.path_arg < 0:
@@ -198,7 +199,7 @@ cdef bint is_in_doubt(FdCache cache, const Call *call, Process *process, int32_t
         return True
     if fd == TRACER_CWD_FD:
         return process.cwd_change > call.changes
-    if cache.put_change > call.changes:
+    if was_put(cache, call, fd):
         return True
     entry = cache.entry(process, fd)
     return entry == NULL or entry.bound_change > call.changes
@@ -211,23 +212,34 @@ cdef bint is_contradicted(FdCache cache, const Call *call, Process *process, int
     return entry != NULL and entry.bound_change > call.changes and not is_replaced(process.table, <int32_t> fd)
 
 
-cdef bint may_be_given(FdCache cache, const Call *call, Process *process, int64_t fd) noexcept nogil:
-    """At the exit of a call that made a number: whether another one that names it may have given it its file since."""
+cdef void settle(Table *table, int64_t fd) noexcept nogil:
+    """A call got a number. If another one is freeing it, of which is known what it frees, and nobody else is, that has
+    been done: nothing is in doubt any more, however long the rest of it takes (a close sends what is left, say)."""
+    cdef Replaced *found = find_replaced(table, fd) if table.replacing > 0 else NULL
+    if found != NULL and found.calls == 1 and found.was_made and not found.contested and not table.too_many:
+        remove_replaced(table, found)
+
+
+cdef bint is_calls_own(FdCache cache, const Call *call, Process *process, int64_t fd) noexcept nogil:
+    """At the exit of a call that made a number, and when that is settled: whether its file is the one which was made.
+
+    By the time at which its name was read, after the call's end, others may have closed it, or given it another file.
+    """
     cdef Table *table = process.table
-    cdef const Replaced *found
-    cdef const Entry *entry
-    if cache.put_change > call.changes:
-        return True
-    if table.giving > 0:
-        found = find_replaced(table, fd)
-        if table.too_many or (found != NULL and found.giving > 0):
+    cdef const Entry *slot = cache.slot(process, fd)
+    if table.replacing > 0 and (find_replaced(table, fd) != NULL or is_in_ranges(table, fd)
+                                or (table.too_many and table.giving > 0)):
+        return False
+    return not was_put(cache, call, fd) and table.range_end_ns <= call.enter_ns and (
+        slot == NULL or slot.doubt_ns <= call.enter_ns)
+
+
+cdef bint was_put(FdCache cache, const Call *call, int64_t fd) noexcept nogil:
+    """Whether a supervisor put a file under the number, in some table, since the call began; or too many to know."""
+    cdef uint32_t i
+    if cache.put_change <= call.changes:
+        return False
+    for i in range(MAX_PUTS):
+        if cache.puts[i].change > call.changes and cache.puts[i].fd == fd:
             return True
-    entry = cache.entry(process, fd)
-    return entry != NULL and entry.given and entry.bound_change > call.changes
-
-
-cdef bint was_changed_since(FdCache cache, Process *process, int32_t fd, uint64_t since_ns,
-                            bint or_is) noexcept nogil:
-    """Whether a number was freed or got a file after that, by calls that have ended (or by one that is under way)."""
-    return (cache.changed_ns(process, fd) > since_ns or process.table.range_end_ns > since_ns
-            or (or_is and is_replaced(process.table, fd)))
+    return cache.put_count >= MAX_PUTS and cache.puts[cache.put_count % MAX_PUTS].change > call.changes
