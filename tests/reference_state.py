@@ -31,7 +31,6 @@ class Group:
     was_made: bool
     """The file that the first of them frees is known, since a call told of it."""
     calls: int = 0
-    giving: int = 0
     is_contested: bool = False
     is_settled: bool = False
     """Another call got the number: it was free."""
@@ -70,7 +69,6 @@ class Table(dict[int, Entry]):
         group = self.groups.setdefault(key, Group(frees_made))
         group.is_contested |= group.calls > 0 or self.is_in_ranges(key)
         group.calls += 1
-        group.giving += gives
         return group
 
     def end_replacing(self, key: Key, group: Group | None, *, gives: bool) -> bool:
@@ -80,7 +78,6 @@ class Table(dict[int, Entry]):
         is_contested = not is_settled and (self.too_many or group is None or group.is_contested)
         if group and not is_settled and not self.too_many:
             group.calls -= 1
-            group.giving -= gives
             if not group.calls:
                 del self.groups[key]
         self.end_one()

@@ -49,7 +49,6 @@ cdef struct Replaced:
     int64_t what  # the number, or a process's working directory, see replacing.pyx
     uint32_t id  # of this time: there may be another, see `settle`
     uint32_t calls
-    uint32_t giving  # of those that give it another file
     bint contested  # several calls at a time
     bint was_made  # the file that is freed is known, since a call told of it
 

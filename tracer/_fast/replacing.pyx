@@ -105,11 +105,10 @@ cdef void begin_replacing(FdCache cache, Call *call, const syscall_rule *rule, P
         table.last_id += 1
         found = &table.replaced[table.replaced_count]
         table.replaced_count += 1
-        found[0] = Replaced(what=what, id=table.last_id, calls=0, giving=0, contested=False, was_made=call.frees_made)
+        found[0] = Replaced(what=what, id=table.last_id, calls=0, contested=False, was_made=call.frees_made)
     call.replaced_id = found.id
     found.contested |= found.calls > 0 or is_in_ranges(table, what)
     found.calls += 1
-    found.giving += rule.effect == TRACER_EFFECT_DUP2
 
 
 cdef bint is_made(FdCache cache, const Process *process, int64_t fd) noexcept nogil:
@@ -147,7 +146,6 @@ cdef void end_replacing(FdCache cache, Call *call, const syscall_rule *rule) noe
         table.too_many = False
     elif not table.too_many and found != NULL:
         found.calls -= 1
-        found.giving -= rule.effect == TRACER_EFFECT_DUP2
         if found.calls == 0:
             remove_replaced(table, found)
     cache.free_unused(table)
