@@ -32,14 +32,14 @@ from reference_columns import (
     makes_descriptor,
     needs_directory,
     number_made,
+    numbers_got,
     replaced_by,
     row_of,
     section_cloexec,
     stays_as_it_is,
 )
-from reference_state import Entry, Process, Table, Thread, oldest_quarter
+from reference_state import FD_LIMIT, Entry, Process, Table, Thread, oldest_quarter
 
-FD_LIMIT = 1 << 20
 MOST_THREADS, MOST_PROCESSES = 65536, 32768
 
 EBADF = -9
@@ -205,15 +205,15 @@ class Reference:
         else:
             process = self.process(done.tgid, done.time_ns)
             call = self.named_late(call.with_paths(done.paths), done, process)
-            is_late = self.failed_only and done.ret == EBADF  # what its enter came with was read after it
             contested = self.end_replacing(thread, call)
-            is_settled = thread.group is not None and thread.group.is_settled
+            is_settled = bool(thread.group and thread.group.is_settled)
+            is_late = self.failed_only and done.ret == EBADF  # what its enter came with was read after it
             is_unsure = call.is_unsure or done.is_unsure or is_late
             call = replace(call, contested=contested, is_settled=is_settled, is_unsure=is_unsure)
             call = self.without_doubtful(call, process)
             made = number_made(call, done)
             call = replace(call, contradicted=self.contradicts(call, process, made))
-            for fd in self.numbers_got(call, done):
+            for fd in numbers_got(call, done):
                 process.table.settle(fd)
             call = replace(call, is_anothers=made is not None and self.is_anothers(call, process, made))
             last_brk = process.brk
@@ -399,16 +399,6 @@ class Reference:
             table.end_range()
         return False
 
-    @staticmethod
-    def numbers_got(call: Pending, done: wire.Exit) -> list[int]:
-        """Free ones, which the kernel chose."""
-        pair = descriptor_pair(call, done)
-        if pair:
-            return [*pair]
-        is_lost = is_closed(done.name) or call.contradicted
-        chosen = makes_descriptor(call) or (copies_descriptor(call) and not is_lost)
-        return [done.ret] if chosen and done.ret >= 0 else []
-
     def without_doubtful(self, call: Pending, process: Process) -> Pending:
         """The call without names of numbers that may have meant two files since it began."""
         is_settled = process.table.last_change <= call.changes and not process.table.under_way
@@ -447,10 +437,8 @@ class Reference:
             return True
         if fd == AT_FDCWD:
             return process.cwd_change > call.changes
-        if self.was_put(call, fd):
-            return True
         entry = process.table.get(fd)
-        return entry is None or entry.bound_change > call.changes
+        return entry is None or entry.bound_change > call.changes or self.was_put(call, fd)
 
     # ---- effects ----
 
@@ -489,12 +477,7 @@ class Reference:
         if not is_other or entry is None or entry.bound_change <= call.changes or call.contested:
             self.bind(process, fd, None, None, done.time_ns)
         if call.contested or not call.frees_made:
-            self.note_doubt(process, fd, done.time_ns)
-
-    @staticmethod
-    def note_doubt(process: Process, fd: int, now_ns: int) -> None:
-        if 0 <= fd < FD_LIMIT:
-            process.table.doubt_ns[fd] = max(process.table.doubt_ns.get(fd, 0), now_ns)
+            process.table.note_doubt(fd, done.time_ns)
 
     @staticmethod
     def contradicts(call: Pending, process: Process, fd: int | None) -> bool:
@@ -538,7 +521,7 @@ class Reference:
         source, target = call.arg_s32(0), call.arg_s32(1)
         if source != target:
             self.copy(call, target, call.has_flag(O_CLOEXEC), done, process)
-            self.note_doubt(process, target, done.time_ns)
+            process.table.note_doubt(target, done.time_ns)
 
     def fcntl(self, call: Pending, done: wire.Exit, process: Process) -> None:
         command = call.arg_u32(1)

@@ -318,6 +318,16 @@ def number_made(call: Pending, done: wire.Exit) -> int | None:
     return done.ret if makes_descriptor(call) or copies_descriptor(call) else None
 
 
+def numbers_got(call: Pending, done: wire.Exit) -> list[int]:
+    """Free ones, which the kernel chose for the call."""
+    pair = descriptor_pair(call, done)
+    if pair:
+        return [*pair]
+    is_lost = is_closed(done.name) or call.contradicted
+    chosen = makes_descriptor(call) or (copies_descriptor(call) and not is_lost)
+    return [done.ret] if chosen and done.ret >= 0 else []
+
+
 def is_no_descriptor(call: Pending) -> bool:
     """Whether what is in the descriptor's place is another number, or none is meant."""
     return call.rule.no_fd_arg >= 0 and bool(call.arg(call.rule.no_fd_arg) >> call.rule.no_fd_bit & 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 from reference_columns import Known, Pending
 
+FD_LIMIT = 1 << 20
 MOST_REPLACING = 8
 
 
@@ -115,6 +116,10 @@ class Table(dict[int, Entry]):
     def may_be_anothers(self, fd: int) -> bool:
         """Whether a number that a call made may have another file by now, for what is under way."""
         return fd in self.groups or self.is_in_ranges(fd) or (self.too_many and self.giving > 0)
+
+    def note_doubt(self, fd: int, now_ns: int) -> None:
+        if 0 <= fd < FD_LIMIT:
+            self.doubt_ns[fd] = max(self.doubt_ns.get(fd, 0), now_ns)
 
     def changed_ns(self, fd: int) -> int:
         """When the number got its file or lost one."""
