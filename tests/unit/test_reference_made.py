@@ -6,8 +6,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from reference import MOST_PUTS
-from reference_state import MOST_REPLACING
+from reference_state import MOST_PUTS, MOST_REPLACING
 from scene import WORKER, Scene
 from test_reference_replaced import begin_dup2, dup2
 from wire import NameText
@@ -192,6 +191,34 @@ def test_many_that_replace_others_put_no_made_number_in_doubt_unless_one_gives(s
     assert scene.call("eventfd2", 0, 0, ret=9, exit_name=NameText(b"/w/b"))["file"] is None
 
 
+# ---- failures that are told late ----
+
+
+def failed(scene: Scene, enter_ns: int) -> str | None:
+    """What a read is named after that failed with EBADF, its enter being told when it had."""
+    now_ns, scene.now_ns = scene.now_ns, enter_ns - 10
+    scene.enter("fsync", 3)
+    scene.now_ns = now_ns
+    row = scene.exit("fsync", -9)
+    assert row
+    name: str | None = row["file"]
+    return name
+
+
+@pytest.mark.parametrize(("began_ns", "name"), [(-1, None), (+1, "/one")])
+def test_a_number_that_was_not_open_is_not_named_after_what_was_opened_since(began_ns: int, name: str | None) -> None:
+    scene = Scene(failed_only=True)
+    scene.open(b"/one", 3)
+    assert failed(scene, scene.now_ns + began_ns) == name
+
+
+def test_a_number_of_which_no_call_has_told() -> None:
+    """It may have been opened since, by a call that has not ended yet."""
+    scene = Scene(failed_only=True)
+    scene.name(3, b"/one")
+    assert failed(scene, scene.now_ns + 100) is None
+
+
 # ---- files that a supervisor puts somewhere ----
 
 ADDFD = 0x40182103
@@ -211,6 +238,17 @@ def test_a_number_that_a_supervisor_may_have_given_another_file(
     put(scene, fd)
     row = scene.exit(name, -5)
     assert row and row["file"] == file
+
+
+def test_a_number_that_got_the_very_file_meanwhile(scene: Scene) -> None:
+    """The supervisor's answer lets the other one go on before its own call has ended."""
+    scene.call("close", 3)
+    scene.enter("ioctl", 9, ADDFD, tid=900, pid=900)
+    scene.name(3, b"/w/new")
+    scene.enter("fsync", 3)
+    scene.exit("ioctl", 3, tid=900, pid=900)
+    row = scene.exit("fsync", 0)
+    assert row and row["file"] == "/w/new"
 
 
 @pytest.mark.parametrize(("puts", "file"), [(MOST_PUTS - 1, "/w/a"), (MOST_PUTS, None)])

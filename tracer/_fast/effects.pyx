@@ -223,7 +223,7 @@ cdef void apply_fcntl(FdCache cache, const Call *call, Process *process, const P
 cdef void apply_ioctl(FdCache cache, const Call *call, Process *process) noexcept nogil:
     cdef uint32_t request = <uint32_t> call.args[1]
     if request == SECCOMP_IOCTL_NOTIF_ADDFD:
-        cache.note_put(call.ret)
+        cache.note_put(call.ret, call.enter_ns)
     if call.ret == 0 and (request == FIOCLEX or request == FIONCLEX):
         cache.mark(process, <int32_t> call.args[0], CLOEXEC_SET if request == FIOCLEX else CLOEXEC_UNSET)
 

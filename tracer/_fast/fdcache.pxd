@@ -57,6 +57,7 @@ cdef struct Put:
     # a file that a supervisor put under a number of a table, nobody knows of which
     int64_t fd
     uint64_t change
+    uint64_t begin_ns
 
 
 cdef struct Table:
@@ -124,7 +125,7 @@ cdef class FdCache:
     cdef void note_made(self, Process *process, int64_t fd) noexcept nogil
     cdef void note_doubt(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil
     cdef void note_range(self, Process *process, uint32_t first, uint32_t last, uint64_t now_ns) noexcept nogil
-    cdef void note_put(self, int64_t fd) noexcept nogil
+    cdef void note_put(self, int64_t fd, uint64_t begin_ns) noexcept nogil
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil
     cdef void forget(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,

@@ -17,7 +17,7 @@ from tracer._fast.fdcache cimport FdCache, Process, SOURCE_NONE
 from tracer._fast.intmap cimport find, free_map, init_map, insert, quarter_age, take
 from tracer._fast.names cimport Names, may_be_named_late
 from tracer._fast.records cimport Parts, record_bytes, take_apart
-from tracer._fast.replacing cimport begin_replacing, drop_doubtful_names, end_replacing
+from tracer._fast.replacing cimport begin_replacing, drop_doubtful_names, end_replacing, was_made_before
 from tracer._fast.text cimport TextPool, drop, new_text, replace, share
 
 
@@ -175,11 +175,12 @@ cdef class Pairer:
         call.ret = (<const exit_body *> parts.body).ret
         call.exit_ns = header.time_ns
         call.is_unsure |= header.flags & TRACER_MEANT_UNSURE != 0
-        call.is_unsure |= self.failed_only and call.ret == ERRNO_BADF  # what its enter came with was read after it
         process = self.process_of(thread, header)
         if rule.effect != TRACER_EFFECT_NONE:
             end_replacing(self.fd_cache, call, rule)
         if process != NULL:
+            if self.failed_only and call.ret == ERRNO_BADF:  # what its enter came with was read after it
+                call.is_unsure |= not was_made_before(self.fd_cache, call, rule, process)
             if may_be_named_late(call, rule, parts):
                 self.names.name_late(call, rule, process, parts)
             judge_names(self.fd_cache, call, rule, process)

@@ -14,3 +14,5 @@ cdef bint is_contradicted(FdCache cache, const Call *call, Process *process, int
 cdef bint is_calls_own(FdCache cache, const Call *call, Process *process, int64_t fd) noexcept nogil
 cdef bint frees_one(const Call *call, const syscall_rule *rule) noexcept nogil
 cdef void settle(Table *table, int64_t fd) noexcept nogil
+cdef bint was_made_before(FdCache cache, const Call *call, const syscall_rule *rule,
+                          const Process *process) noexcept nogil
