@@ -38,7 +38,7 @@ from reference_columns import (
     section_cloexec,
     stays_as_it_is,
 )
-from reference_state import FD_LIMIT, Entry, Process, Puts, Table, Thread, oldest_quarter
+from reference_state import FD_LIMIT, Entry, Process, Table, Thread, oldest_quarter
 
 MOST_THREADS, MOST_PROCESSES = 65536, 32768
 
@@ -49,7 +49,6 @@ FSPICK_EMPTY_PATH = 0x8
 RESOLVE_IN_ROOT = 0x10
 MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x40
 O_CLOEXEC = 0x80000
-SECCOMP_IOCTL_NOTIF_ADDFD = 0x40182103
 F_SETFD = 2
 FIOCLEX, FIONCLEX = 0x5451, 0x5450
 CLOSE_RANGE_UNSHARE = 2
@@ -97,7 +96,6 @@ class Reference:
         self.processes: dict[int, Process] = {}
         self.changes = 0
         """Of tables and directories by calls, in the order in which those ended."""
-        self.puts = Puts()
         self.effects = effect_methods(self)
 
     def feed(self, block: bytes) -> None:
@@ -402,10 +400,10 @@ class Reference:
     def without_doubtful(self, call: Pending, process: Process) -> Pending:
         """The call without names of numbers that may have meant two files since it began."""
         is_settled = process.table.last_change <= call.changes and not process.table.under_way
-        if is_settled and not call.is_unsure and not self.puts.since(call.changes):
+        if is_settled and not call.is_unsure:
             return call
         if frees_one(call):
-            in_doubt = call.contested or call.is_unsure or self.was_put(call, process, call.arg_s32(0))
+            in_doubt = call.contested or call.is_unsure
             return replace(call, descriptor=None) if in_doubt else call
         if call.rule.path_arg < 0:
             fd = fd_argument(call)
@@ -425,9 +423,6 @@ class Reference:
         dirfd = AT_FDCWD if dirfd_arg < 0 else call.arg_s32(dirfd_arg)
         return replace(path, is_doubtful=self.in_doubt(call, process, dirfd, path.directory))
 
-    def was_put(self, call: Pending, process: Process, fd: int) -> bool:
-        return self.puts.may_be_of(process.table, fd, call.changes)
-
     def in_doubt(self, call: Pending, process: Process, fd: int, name: Known | None) -> bool:
         if name is None:
             return False
@@ -436,7 +431,7 @@ class Reference:
         if fd == AT_FDCWD:
             return process.cwd_change > call.changes
         entry = process.table.get(fd)
-        return entry is None or entry.bound_change > call.changes or self.was_put(call, process, fd)
+        return entry is None or entry.bound_change > call.changes
 
     # ---- effects ----
 
@@ -488,7 +483,7 @@ class Reference:
         """Whether the number that the call made may have another file by the time at which its name was read."""
         table = process.table
         since_ns = max(table.doubt_ns.get(fd, 0), table.range_end_ns)
-        return table.may_be_anothers(fd) or self.was_put(call, process, fd) or since_ns > call.enter.time_ns
+        return table.may_be_anothers(fd) or since_ns > call.enter.time_ns
 
     def new_descriptor(self, call: Pending, done: wire.Exit, process: Process) -> None:
         if not makes_descriptor(call):
@@ -530,8 +525,6 @@ class Reference:
 
     def ioctl(self, call: Pending, done: wire.Exit, process: Process) -> None:
         request = call.arg_u32(1)
-        if request == SECCOMP_IOCTL_NOTIF_ADDFD:
-            self.puts.append((done.ret, self.changes, call.enter.time_ns))
         if request in (FIOCLEX, FIONCLEX) and done.ret == 0:
             self.mark(process, call.arg_s32(0), request == FIOCLEX)
 

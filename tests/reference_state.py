@@ -10,7 +10,6 @@ from reference_columns import Known, Pending
 
 FD_LIMIT = 1 << 20
 MOST_REPLACING = 8
-MOST_PUTS = 8
 
 
 @dataclass(frozen=True)
@@ -128,19 +127,6 @@ class Table(dict[int, Entry]):
     def changed_ns(self, fd: int) -> int:
         """When the number got its file or lost one."""
         return max(self.bound_ns.get(fd, 0), self.range_end_ns if fd in self.ended_range else 0)
-
-
-class Puts(list[tuple[int, int, int]]):
-    """Numbers under which a supervisor put a file, nobody knows in which table; the changes by which; when it began."""
-
-    def since(self, changes: int) -> list[tuple[int, int]]:
-        """The numbers and times of the last ones that came after a change."""
-        return [(number, begin_ns) for number, change, begin_ns in self[-MOST_PUTS:] if change > changes]
-
-    def may_be_of(self, table: Table, fd: int, changes: int) -> bool:
-        """Whether the number may have another file since a change, and not from the very call that gave it its own."""
-        since, bound_ns = self.since(changes), table.changed_ns(fd)
-        return len(since) == MOST_PUTS or any(number == fd and bound_ns < begin_ns for number, begin_ns in since)
 
 
 @dataclass

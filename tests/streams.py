@@ -82,7 +82,7 @@ ARGUMENTS_BY_EFFECT: dict[tuple[int, int], Sequence[int]] = {
     (wire.EFFECT_DUP2, 1): FDS,
     (wire.EFFECT_FCNTL, 1): (0, 0, 1030, 1030, 2, 2, 3, 0x5451, 1 << 32),
     (wire.EFFECT_FCNTL, 2): (0, 1, 3, 2, 1 << 32),
-    (wire.EFFECT_IOCTL, 1): (0x5450, 0x5451, 0x5401, 2, 0x40182103),
+    (wire.EFFECT_IOCTL, 1): (0x5450, 0x5451, 0x5401, 2),
     (wire.EFFECT_CLOSE_RANGE, 0): (0, 3, 4, 5, 0xFFFF_FFFF),
     (wire.EFFECT_CLOSE_RANGE, 1): (0, 3, 4, 5, 0xFFFF_FFFF, MASK),
     (wire.EFFECT_CLOSE_RANGE, 2): (0, 2, 4, 6),

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from reference_state import MOST_PUTS, MOST_REPLACING
+from reference_state import MOST_REPLACING
 from scene import WORKER, Scene
 from test_reference_replaced import begin_dup2, dup2
 from wire import NameText
@@ -217,69 +217,3 @@ def test_a_number_of_which_no_call_has_told() -> None:
     scene = Scene(failed_only=True)
     scene.name(3, b"/one")
     assert failed(scene, scene.now_ns + 100) is None
-
-
-# ---- files that a supervisor puts somewhere ----
-
-ADDFD = 0x40182103
-
-
-def put(scene: Scene, fd: int = 3) -> None:
-    scene.call("ioctl", 9, ADDFD, ret=fd, tid=900, pid=900)
-
-
-@pytest.mark.parametrize("name", ["fsync", "close"])
-@pytest.mark.parametrize(("fd", "file"), [(3, None), (4, "/w/a")])
-def test_a_number_that_a_supervisor_may_have_given_another_file(
-    scene: Scene, name: str, fd: int, file: str | None
-) -> None:
-    """In whose table, it does not say."""
-    scene.enter(name, 3)
-    put(scene, fd)
-    row = scene.exit(name, -5)
-    assert row and row["file"] == file
-
-
-def test_a_number_that_got_the_very_file_meanwhile(scene: Scene) -> None:
-    """The supervisor's answer lets the other one go on before its own call has ended."""
-    scene.call("close", 3)
-    scene.enter("ioctl", 9, ADDFD, tid=900, pid=900)
-    scene.name(3, b"/w/new")
-    scene.enter("fsync", 3)
-    scene.exit("ioctl", 3, tid=900, pid=900)
-    row = scene.exit("fsync", 0)
-    assert row and row["file"] == "/w/new"
-
-
-@pytest.mark.parametrize(("puts", "file"), [(MOST_PUTS - 1, "/w/a"), (MOST_PUTS, None)])
-def test_more_of_them_than_are_remembered(scene: Scene, puts: int, file: str | None) -> None:
-    scene.enter("fsync", 3)
-    for fd in range(puts):
-        put(scene, 20 + fd)
-    row = scene.exit("fsync", 0)
-    assert row and row["file"] == file
-
-
-def test_a_number_that_an_open_made_meanwhile(scene: Scene) -> None:
-    scene.enter("openat", -100, 0, 0, 0, path=b"/link")
-    put(scene)
-    assert opened(scene) == ("/link", "arg")
-
-
-def test_a_directory_is_none_of_what_it_puts(scene: Scene) -> None:
-    scene.enter("access", 0, path=b"x")
-    put(scene)
-    row = scene.exit("access", 0)
-    assert row and row["file"] == "/w/x"
-
-
-def test_calls_after_it_are_named_as_ever(scene: Scene) -> None:
-    put(scene)
-    assert scene.file(3) == "/w/a"
-
-
-def test_an_ioctl_of_another_kind_puts_nothing(scene: Scene) -> None:
-    scene.enter("fsync", 3)
-    scene.call("ioctl", 9, 0x5401, ret=3, tid=900, pid=900)
-    row = scene.exit("fsync", 0)
-    assert row and row["file"] == "/w/a"

@@ -30,7 +30,6 @@ cdef enum:
     FD_CLOEXEC = 1
     FIONCLEX = 0x5450  # include/uapi/asm-generic/ioctls.h
     FIOCLEX = 0x5451
-    SECCOMP_IOCTL_NOTIF_ADDFD = 0x40182103  # include/uapi/linux/seccomp.h
     O_CLOEXEC = 0x80000
     O_TMPFILE_BIT = 0x400000  # O_TMPFILE without O_DIRECTORY, whose bit differs between machines
     CLOSE_RANGE_UNSHARE = 2
@@ -222,8 +221,6 @@ cdef void apply_fcntl(FdCache cache, const Call *call, Process *process, const P
 
 cdef void apply_ioctl(FdCache cache, const Call *call, Process *process) noexcept nogil:
     cdef uint32_t request = <uint32_t> call.args[1]
-    if request == SECCOMP_IOCTL_NOTIF_ADDFD:
-        cache.note_put(call.ret, call.enter_ns)
     if call.ret == 0 and (request == FIOCLEX or request == FIONCLEX):
         cache.mark(process, <int32_t> call.args[0], CLOEXEC_SET if request == FIOCLEX else CLOEXEC_UNSET)
 

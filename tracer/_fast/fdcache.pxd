@@ -42,7 +42,6 @@ cdef struct Entry:
 cdef enum:
     CHUNK_ENTRIES = 64
     MAX_REPLACING = 8
-    MAX_PUTS = 8
 
 
 cdef struct Replaced:
@@ -51,13 +50,6 @@ cdef struct Replaced:
     uint32_t calls
     bint contested  # several calls at a time
     bint was_made  # the file that is freed is known, since a call told of it
-
-
-cdef struct Put:
-    # a file that a supervisor put under a number of a table, nobody knows of which
-    int64_t fd
-    uint64_t change
-    uint64_t begin_ns
 
 
 cdef struct Table:
@@ -101,9 +93,6 @@ cdef class FdCache:
     cdef Process *recent  # the one that was asked for last, or NULL
     cdef uint64_t drops  # of processes, and 1: pointers to one are good until the next
     cdef uint64_t changes  # of tables and directories by calls, in the order in which those ended
-    cdef Put puts[MAX_PUTS]  # the last ones, see replacing.pyx
-    cdef uint32_t put_count
-    cdef uint64_t put_change  # of the last one
     cdef uint64_t table_bytes
     cdef readonly uint64_t untracked
     cdef readonly uint64_t forgotten
@@ -125,7 +114,6 @@ cdef class FdCache:
     cdef void note_made(self, Process *process, int64_t fd) noexcept nogil
     cdef void note_doubt(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil
     cdef void note_range(self, Process *process, uint32_t first, uint32_t last, uint64_t now_ns) noexcept nogil
-    cdef void note_put(self, int64_t fd, uint64_t begin_ns) noexcept nogil
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil
     cdef void forget(self, Process *process, int64_t fd, uint64_t now_ns) noexcept nogil
     cdef void copy_entry(self, Process *process, int64_t source_fd, int64_t fd, uint8_t cloexec,

@@ -320,12 +320,6 @@ cdef class FdCache:
         process.table.ended_first = first
         process.table.ended_last = last
 
-    cdef void note_put(self, int64_t fd, uint64_t begin_ns) noexcept nogil:
-        """A supervisor has put a file under a number."""
-        self.puts[self.put_count % MAX_PUTS] = Put(fd, self.changes, begin_ns)
-        self.put_count += 1
-        self.put_change = self.changes
-
     cdef uint64_t changed_ns(self, const Process *process, int32_t fd) noexcept nogil:
         """When a number (or the working directory) got the file that it has, or lost one; 0 if that is not known."""
         cdef const Entry *slot

@@ -377,8 +377,7 @@ cdef void set_comm(TextPool *pool, Thread *thread, const uint8_t *comm) noexcept
 
 cdef inline void judge_names(FdCache cache, Call *call, const syscall_rule *rule, Process *process) noexcept nogil:
     """Drop names of a call that may have meant something else, if there were changes."""
-    if (process.table.last_change > call.changes or process.table.replacing or call.is_unsure
-            or cache.put_change > call.changes):
+    if process.table.last_change > call.changes or process.table.replacing or call.is_unsure:
         drop_doubtful_names(cache, call, rule, process)
 
 

@@ -6,14 +6,14 @@ Where several such calls are under way for one number nobody can tell in which o
 a number that is told only at its end; what it found there by then tells whether it came before others.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from tracer._fast.calls cimport Call, argument, descriptor_argument
 from tracer._fast.events cimport (
     TRACER_CWD_FD, TRACER_EFFECT_CHDIR, TRACER_EFFECT_CHROOT, TRACER_EFFECT_CLOSE,
     TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP2, TRACER_EFFECT_FCHDIR, syscall_rule,
 )
-from tracer._fast.fdcache cimport MAX_PUTS, MAX_REPLACING, Entry, FdCache, Process, Replaced, SOURCE_NONE, Table
+from tracer._fast.fdcache cimport MAX_REPLACING, Entry, FdCache, Process, Replaced, SOURCE_NONE, Table
 from tracer._fast.text cimport Text, replace
 
 
@@ -158,7 +158,7 @@ cdef void drop_doubtful_names(FdCache cache, Call *call, const syscall_rule *rul
     A call that frees one number keeps its, unless others had it to free or to replace: nobody else does before.
     """
     if frees_one(call, rule):
-        if call.contested or call.is_unsure or was_put(cache, call, process, <int32_t> call.args[0]):
+        if call.contested or call.is_unsure:
             drop_file(call)
         return
     if rule.path_arg < 0:
@@ -197,8 +197,6 @@ cdef bint is_in_doubt(FdCache cache, const Call *call, Process *process, int32_t
         return True
     if fd == TRACER_CWD_FD:
         return process.cwd_change > call.changes
-    if was_put(cache, call, process, fd):
-        return True
     entry = cache.entry(process, fd)
     return entry == NULL or entry.bound_change > call.changes
 
@@ -228,24 +226,7 @@ cdef bint is_calls_own(FdCache cache, const Call *call, Process *process, int64_
     if table.replacing > 0 and (find_replaced(table, fd) != NULL or is_in_ranges(table, fd)
                                 or (table.too_many and table.giving > 0)):
         return False
-    return not was_put(cache, call, process, fd) and table.range_end_ns <= call.enter_ns and (
-        slot == NULL or slot.doubt_ns <= call.enter_ns)
-
-
-cdef bint was_put(FdCache cache, const Call *call, const Process *process, int64_t fd) noexcept nogil:
-    """Whether a supervisor put a file under the number, in some table, since the call began; or too many to know.
-
-    Not this process's number, if that got its file when the supervisor had begun: it may be that very file.
-    """
-    cdef uint32_t i
-    cdef uint64_t bound_ns
-    if cache.put_change <= call.changes:
-        return False
-    bound_ns = cache.changed_ns(process, <int32_t> fd)
-    for i in range(MAX_PUTS):
-        if cache.puts[i].change > call.changes and cache.puts[i].fd == fd and bound_ns < cache.puts[i].begin_ns:
-            return True
-    return cache.put_count >= MAX_PUTS and cache.puts[cache.put_count % MAX_PUTS].change > call.changes
+    return table.range_end_ns <= call.enter_ns and (slot == NULL or slot.doubt_ns <= call.enter_ns)
 
 
 cdef bint was_made_before(FdCache cache, const Call *call, const syscall_rule *rule,
