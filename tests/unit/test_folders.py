@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from test_crash_safety import Scene
 from test_recording import write_recording
 
 from tracer import recording
+from tracer.cli.recover import recover
 from tracer.errors import UsageError
 from tracer.folders import walk
 from tracer.repair.recover import find
@@ -66,6 +69,12 @@ def test_leftovers_beside_a_folder_that_can_not_be_read_are_found(top: Path) -> 
     scene = Scene(top)
     scene.write(20, sync=True)
     assert find(top) == [scene.die()]
+    ended = CliRunner().invoke(recover, [str(top)])
+    assert re.fullmatch(
+        rf"tracer-cli: warning: {top}/n{{255}}/.*n can't be searched: File name too long\n"
+        rf"tracer-cli: 20 rows over .* s recovered .*; {scene.path}\ntracer-cli: the last seconds .*\n",
+        ended.output,
+    )
 
 
 def test_links_and_hidden_folders(top: Path) -> None:

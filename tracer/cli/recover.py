@@ -31,7 +31,7 @@ def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, 
     in it. What is being recorded at the moment is left alone. The temporary files are removed when the new recording is
     complete, and so are empty ones; what was lost is said on standard error.
     """
-    left = find(path)
+    left = find(path, unsearched=warn_of_unsearched)
     if output is not None and len(left) > 1:
         names = ", ".join(str(one.main) for one in left)
         raise UsageError(f"{path} has left {len(left)} recordings", hint=f"recover each by its name: {names}")
@@ -58,6 +58,11 @@ def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, 
         say(f"tracer-cli: {printable(str(other))}\n")
     if failed:
         raise failed[-1]
+
+
+def warn_of_unsearched(error: OSError) -> None:
+    """That there may be more to recover where nobody could look."""
+    say(f"tracer-cli: warning: {printable(str(error.filename))} can't be searched: {error.strerror}\n")
 
 
 def line(recovered: Recovered, *, keep: bool) -> str:

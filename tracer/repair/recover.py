@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -61,16 +61,18 @@ class Empty(NamedTuple):
     """It is gone."""
 
 
-def find(path: Path) -> list[Leftover]:
+def find(path: Path, *, unsearched: Callable[[OSError], object] = lambda _: None) -> list[Leftover]:
     """What was left behind under a temporary name, by a recording of this name, or in this folder and those in it.
 
-    Raises UsageError if there is nothing, DamagedFileError if that is a raw stream.
+    `unsearched` is called for each of those that can't be read: what is in there is not found. Raises UsageError if
+    there is nothing, DamagedFileError if that is a raw stream.
     """
     itself = leftover(path)
     if itself is not None and os.path.lexists(path):
         return [itself]
     if _is_folder(path):
-        candidates = [candidate for folder, _ in walk(path) for candidate in leftovers_in(path / folder)]
+        folders = (path / folder for folder, _ in walk(path, refused=unsearched))
+        candidates = [candidate for folder in folders for candidate in leftovers_in(folder)]
         found = [one for one in candidates if _looks_like_one(one) or (not is_in_use(one.main) and _is_one(one))]
         raw = [candidate.main for candidate in candidates if _is_raw(candidate.main) and not is_in_use(candidate.main)]
         if raw and not found:
