@@ -74,3 +74,12 @@ class Scene:
         """What a call on the descriptor is named after."""
         name: str | None = self.call("fsync", fd, **more)["file"]
         return name
+
+
+def scene_of_two_files() -> Scene:
+    """3 and 4 are files with names."""
+    scene = Scene()
+    scene.name(3, b"/w/a")
+    scene.name(4, b"/w/b")
+    scene.cwd(b"/w")
+    return scene

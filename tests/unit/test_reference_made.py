@@ -7,18 +7,14 @@ from collections.abc import Callable
 
 import pytest
 from reference_state import MOST_REPLACING
-from scene import WORKER, Scene
+from scene import WORKER, Scene, scene_of_two_files
 from test_reference_replaced import begin_dup2, dup2
 from wire import NameText
 
 
 @pytest.fixture
 def scene() -> Scene:
-    scene = Scene()
-    scene.name(3, b"/w/a")
-    scene.name(4, b"/w/b")
-    scene.cwd(b"/w")
-    return scene
+    return scene_of_two_files()
 
 
 def opened(scene: Scene) -> tuple[str | None, str | None]:

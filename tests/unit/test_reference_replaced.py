@@ -7,17 +7,13 @@ from collections.abc import Callable
 import pytest
 import wire
 from reference_state import MOST_REPLACING
-from scene import CLONE_FILES, NUMBERS, PID, TID, WORKER, Scene
+from scene import CLONE_FILES, NUMBERS, PID, TID, WORKER, Scene, scene_of_two_files
 from wire import Name, NameText, TaskExit
 
 
 @pytest.fixture
 def scene() -> Scene:
-    scene = Scene()
-    scene.name(3, b"/w/a")
-    scene.name(4, b"/w/b")
-    scene.cwd(b"/w")
-    return scene
+    return scene_of_two_files()
 
 
 def dup2(scene: Scene) -> None:
