@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -32,6 +33,9 @@ NOT_LOST = frozenset({"refused_calls", "unfinished_calls"})
 
 UNDRAINED = "undrained_bytes"
 
+CONTINUED = "continued_ns"
+"""The footer key of a part that is not its recording's last: when its last call ended, on the boot clock."""
+
 UNKNOWN_CAUSE = "unknown"
 """Stands in a table of losses for all that a recording does not tell."""
 
@@ -43,13 +47,42 @@ LOOK_S = 0.1
 
 
 class Entry(NamedTuple):
-    """So much was lost for a cause between two moments of the boot clock, none of which need be known."""
+    """So much was lost for a cause between two moments of the boot clock; without the second one, for all that is known
+    since the first, and without both at any time."""
 
     cause: str
     cpu: int | None
     from_ns: int | None
     to_ns: int | None
     lost: int | None
+
+
+def minus(now: int | None, before: int | None) -> int | None:
+    """What came to a count; unknown where one of the two is."""
+    return None if now is None or before is None else max(0, now - before)
+
+
+def entries_between(earlier: list[Entry], now: list[Entry]) -> list[Entry]:
+    """What a ledger's entries have gained over those that it had before: windows that are new, or that grew.
+
+    Windows touch and become one, and the closest are merged when there are too many: one that is there now may hold
+    some of those before. When in it the rest was lost isn't known, so the window stays as long as it is.
+    """
+    windows: dict[Key, list[Entry]] = {}
+    for entry in now:
+        windows.setdefault((entry.cause, entry.cpu), []).append(entry)
+    gained = {id(entry): entry.lost for entry in now}
+    for before in earlier:
+        mine = windows.get((before.cause, before.cpu), [])
+        place = bisect_right(mine, _begin(before), key=_begin)
+        if place:
+            holder = id(mine[place - 1])
+            gained[holder] = minus(gained[holder], before.lost)
+    return [entry._replace(lost=gained[id(entry)]) for entry in now if gained[id(entry)] != 0]
+
+
+def _begin(entry: Entry) -> int:
+    return -1 if entry.from_ns is None else entry.from_ns
 
 
 class Balance(NamedTuple):
@@ -333,10 +366,23 @@ def _entry(item: object) -> Entry | None:
     entry = Entry(item["cause"], *numbers)
     if entry.cpu is not None and entry.cpu >= 1 << 31:
         return None
-    timed = entry.from_ns is not None and entry.to_ns is not None
-    if timed and not entry.from_ns <= entry.to_ns:  # type: ignore[operator]
+    if entry.to_ns is not None and (entry.from_ns is None or entry.from_ns > entry.to_ns):
         return None
-    return entry if timed or (entry.from_ns is None and entry.to_ns is None) else None
+    return entry
+
+
+def unknown_since(ended_ns: int | None) -> Entry:
+    """What is missing from a recording whose end is, when its last call ended at that time."""
+    return Entry(UNDRAINED, None, ended_ns, None, None)
+
+
+def missing_end(footers: Iterable[Mapping[str, str]]) -> Entry | None:
+    """That the last part of a recording is missing, if all that are there say that another one follows."""
+    said = [footer.get(CONTINUED) for footer in footers]
+    if None in said:
+        return None
+    times = [known(_json(text)) for text in said]
+    return unknown_since(None if None in times else max(time or 0 for time in times))
 
 
 def wall_offset_ns(text: str | None) -> int | None:

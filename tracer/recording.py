@@ -162,7 +162,13 @@ class Recording:
     @property
     def loss(self) -> Loss | None:
         """What is missing, by cause; of a folder, the sum over its parts. None if no footer says anything about it."""
-        return _sum_losses([losses.parse_totals(part.metadata.get("loss")) for part in self._parts])
+        total = _sum_losses([losses.parse_totals(part.metadata.get("loss")) for part in self._parts])
+        return total | {losses.UNDRAINED: None} if total is not None and self.missing_ends else total
+
+    @property
+    def missing_ends(self) -> list[losses.Entry]:
+        """Of each session in a folder that a crash ended between two parts, that the rest is missing."""
+        return [entry for _, entry in _missing_ends(self._parts)]
 
     @cached_property
     def losses(self) -> pa.Table:
@@ -443,7 +449,8 @@ def _partition(name: str) -> tuple[str, ...]:
 
 def _loss_columns(parts: list[Part]) -> dict[str, list[str] | list[int | None]]:
     """The values of `LOSSES_SCHEMA`; times as microseconds. A clock that can't be read gives none."""
-    pairs = [(entry, losses.wall_offset_ns(part.metadata.get("clock"))) for part in parts for entry in _entries(part)]
+    entries = [(part, entry) for part in parts for entry in _entries(part)] + _missing_ends(parts)
+    pairs = [(entry, losses.wall_offset_ns(part.metadata.get("clock"))) for part, entry in entries]
     return {
         # a lone surrogate, which JSON can hold, is no text, and a NUL ends one in SQL
         "cause": [entry.cause.encode(errors="backslashreplace").decode().replace("\0", "\\x00") for entry, _ in pairs],
@@ -454,6 +461,16 @@ def _loss_columns(parts: list[Part]) -> dict[str, list[str] | list[int | None]]:
         "to_ns": [entry.to_ns for entry, _ in pairs],
         "lost": [entry.lost for entry, _ in pairs],
     }
+
+
+def _missing_ends(parts: list[Part]) -> list[tuple[Part, losses.Entry]]:
+    """With a part of the session. A file that is opened by itself is what it is, whatever follows it."""
+    sessions: dict[str | None, list[Part]] = {}
+    for part in parts:
+        if part.name:
+            sessions.setdefault(part.metadata.get("session"), []).append(part)
+    found = [(mine[-1], losses.missing_end(part.metadata for part in mine)) for mine in sessions.values()]
+    return [(part, entry) for part, entry in found if entry is not None]
 
 
 def _entries(part: Part) -> list[losses.Entry]:

@@ -18,6 +18,7 @@ from conftest import Cli, Counted, Start, until
 from writer_log import LOGGED, WriterLog
 
 import tracer
+from tracer.losses import lacks_calls
 
 LOOP = "while :; do read x < /etc/passwd; {pause}; done"
 """Calls without an end, fast or one each tenth of a second."""
@@ -118,6 +119,7 @@ class TestParts:
         check(pa.concat_tables(map(read, sorted(mine))), log, killed_ns)
         with tracer.open(work / "d") as opened:
             assert opened.rows > log.safe_rows()
+            assert lacks_calls(opened.loss), "nobody knows what came after it"
 
 
 def read(path: Path) -> pa.Table:

@@ -15,7 +15,8 @@ from test_recording import CALL
 
 from tracer import recording
 from tracer.errors import OutputError, UsageError
-from tracer.losses import Entry, dumped
+from tracer.losses import CONTINUED, Entry, dumped, lacks_calls, missing_end
+from tracer.repair.compact import compact
 from tracer.repair.recover import find, recover
 from tracer.schema import SCHEMA
 from tracer.sinks import parts as parts_module
@@ -82,12 +83,12 @@ class TestRows:
             return footer(sum(lost for *_, lost in windows)) | {"losses": json.dumps(dumped(entries))}
 
         parts = Parts(Dataset(tmp_path), Rotation(rows=10))
-        parts.write(batch_of(0, 10), partial(ledger, (100, 200, 5)))
-        parts.write(batch_of(10, 10), partial(ledger, (100, 250, 7), (300, 400, 1)))
+        parts.write(batch_of(0, 11), partial(ledger, (100, 200, 5)))
+        parts.write(batch_of(11, 9), partial(ledger, (100, 250, 7), (300, 400, 1)))
         parts.close(ledger((100, 250, 7), (300, 400, 1)))
         with recording.open(tmp_path) as opened:
             found = opened.losses.select(["from_ns", "to_ns", "lost"]).to_pylist()
-        assert [tuple(window.values()) for window in found] == [(100, 200, 5), (200, 250, 2), (300, 400, 1)]
+        assert [tuple(window.values()) for window in found] == [(100, 200, 5), (100, 250, 2), (300, 400, 1)]
 
     def test_without_any_there_is_one_part(self, tmp_path):
         parts = Parts(Dataset(tmp_path), Rotation())
@@ -138,6 +139,75 @@ class TestKeep:
             Rotation(keep=3)
         assert "--rotate-size" in caught.value.hint
 
+    def test_another_file_of_a_parts_name_stays(self, tmp_path):
+        parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(rows=10, keep=1))
+        parts.write(batch_of(0, 15), told)
+        (tmp_path / "x-0001.parquet").rename(tmp_path / "mine.parquet")
+        (tmp_path / "x-0001.parquet").write_text("precious")
+        parts.write(batch_of(15, 15), told)
+        parts.close(FOOTER)
+        assert files_in(tmp_path) == ["mine.parquet", "x-0001.parquet", "x-0003.parquet"]
+        assert str(parts) == f"{tmp_path}/x-*.parquet (1 part), 1 older with 10 rows removed by --keep"
+
+    def test_the_empty_part_that_ends_a_recording_takes_no_place(self, tmp_path):
+        parts = Parts(Numbered(tmp_path / "x.parquet"), Rotation(rows=10, keep=1), durable=True)
+        parts.write(batch_of(0, 20), told)
+        parts.sync(told)
+        parts.close(FOOTER)
+        assert [seqs(tmp_path / name) for name in files_in(tmp_path)] == [list(range(10, 20)), []]
+
+
+class TestEnds:
+    """What says that parts are missing at the end, or that none are."""
+
+    def test_a_crash_between_two_parts(self, tmp_path):
+        told = FOOTER | {"clock": '{"boot_ns": 0, "wall_ns": 0}'}
+        parts = Parts(Dataset(tmp_path / "d"), Rotation(rows=10), durable=True)
+        parts.write(batch_of(0, 20), lambda: told)
+        parts.sync(lambda: told)  # the second part is full: complete
+        parts.abort(keep=True)
+        since = {"cause": "undrained_bytes", "from_ns": CALL["time_ns"] + CALL["latency_ns"], "to_ns": None}
+        with recording.open(tmp_path / "d") as opened:
+            assert opened.rows == 20
+            assert lacks_calls(opened.loss)
+            (window,) = opened.losses.to_pylist()
+            assert window.items() >= since.items()
+            assert window["lost"] is None
+            part = opened.parts[-1].name
+        with recording.open(tmp_path / "d" / part) as opened:
+            assert opened.loss == {"ring_full": 0}, "of itself this part is complete"
+        compact(tmp_path / "d", tmp_path / "c.parquet")
+        with recording.open(tmp_path / "c.parquet") as opened:
+            assert lacks_calls(opened.loss)
+            assert opened.losses.to_pylist()[0].items() >= since.items()
+            assert CONTINUED not in opened.metadata
+
+    @pytest.mark.parametrize("rows", [5, 10, 15, 20])
+    @pytest.mark.parametrize("has_time_to_end", [False, True])
+    def test_one_that_came_to_its_end(self, tmp_path, rows, has_time_to_end):
+        parts = Parts(Dataset(tmp_path), Rotation(rows=10), durable=True)
+        parts.write(batch_of(0, rows), told)
+        if has_time_to_end:
+            parts.sync(told)
+        parts.close(footer(3))
+        with recording.open(tmp_path) as opened:
+            assert opened.rows == rows
+            assert opened.loss == {"ring_full": 3}, "what was lost after the last row, too"
+
+    def test_of_several_sessions_each_has_its_own(self, tmp_path):
+        for session in ("one", "two"):
+            parts = Parts(Dataset(tmp_path), Rotation(rows=10), durable=True)
+            parts.write(batch_of(0, 20), lambda session=session: FOOTER | {"session": session})
+            if session == "one":
+                parts.close(FOOTER | {"session": session})
+        with recording.open(tmp_path) as opened:
+            assert len(opened.missing_ends) == 1
+
+    @pytest.mark.parametrize("text", ["", "x", "-1", "[", "1e400", str(1 << 63), "9" * 5000])
+    def test_a_mark_that_is_no_time_says_nothing_of_when(self, text):
+        (entry,) = [missing_end([{CONTINUED: text}, {CONTINUED: "5"}])]
+        assert entry == Entry("undrained_bytes", None, None, None, None)
+
 
 class TestDataset:
     def test_layout(self, tmp_path):
@@ -158,6 +228,17 @@ class TestDataset:
                 {"host": "a/b=c", "date": "2025-11-25", "n": 5},
             ]
             assert opened.arrow().column("seq").to_pylist() == list(range(20))
+
+    @pytest.mark.parametrize("session", [".", "..", ".hidden", "../../../x", "/x", "a\0b", ""])
+    def test_a_session_of_any_name_is_a_part_in_its_folder(self, tmp_path, session):
+        told = FOOTER | {"session": session}
+        parts = Parts(Dataset(tmp_path / "d"), Rotation())
+        parts.write(batch_of(0, 3), lambda: told)
+        parts.close(told)
+        (name,) = files_in(tmp_path)
+        assert Path(name).parts[:4] == ("d", "events", "host=a%2Fb%3Dc", "date=2025-11-24")
+        with recording.open(tmp_path / "d") as opened:
+            assert opened.rows == 3
 
     def test_another_sessions_parts_stay(self, tmp_path):
         for session in ("one", "two"):

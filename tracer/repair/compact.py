@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from tracer import recording, schema
 from tracer.errors import UsageError
-from tracer.losses import MOST_WINDOWS, dumped, parse_entries
+from tracer.losses import CONTINUED, MOST_WINDOWS, dumped, parse_entries
 from tracer.recording import Part, Recording
 from tracer.sinks.output_file import write_error
 from tracer.sinks.rewriting import Rewriter
 
 BATCH_ROWS = 1 << 16
 
-OWN_KEYS = {"schema_version", "loss", "losses", "sources"}
+OWN_KEYS = {"schema_version", "loss", "losses", "sources", CONTINUED}
 """Footer keys that are not passed on as they are."""
 
 MOST_SOURCES = 10_000
@@ -67,6 +67,7 @@ def footer(opened: Recording) -> dict[str, str]:
     if opened.loss is not None:
         kept["loss"] = json.dumps(opened.loss)
     entries = [entry for part in opened.parts for entry in parse_entries(part.metadata.get("losses"))]
+    entries += opened.missing_ends
     if "clock" in alike and 0 < len(entries) <= MOST_WINDOWS:  # windows are told on one boot's clock
         kept["losses"] = json.dumps(dumped(entries), separators=(",", ":"))
     sources = [source for part in opened.parts for source in _sources(part, alike)]

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from tracer import rawformat, schema
 from tracer.errors import DamagedFileError, UsageError
 from tracer.folders import walk
+from tracer.losses import UNDRAINED, dumped, parse_entries, unknown_since
 from tracer.recording import DAMAGE, PREFIX
 from tracer.repair import scan
 from tracer.sinks.footers import MAGIC
@@ -207,6 +208,9 @@ class _Recovery:
         if self._is_complete:
             return own
         own["loss"] = _with_unknown_end(own.get("loss"))
+        if not self._hole_bytes:  # only then is it known since when calls are missing
+            entries = [*parse_entries(own.get("losses")), unknown_since(self._rewriter.ended_ns)]
+            own["losses"] = json.dumps(dumped(entries), separators=(",", ":"))
         return own | {"recovered": json.dumps({"segments": segments, "unused_bytes": self._unused_bytes})}
 
 
@@ -216,7 +220,7 @@ def _with_unknown_end(loss: str | None) -> str:
         known = json.loads(loss or "{}")
     except (ValueError, RecursionError):
         known = {}
-    return json.dumps((known if isinstance(known, dict) else {}) | {"undrained_bytes": None})
+    return json.dumps((known if isinstance(known, dict) else {}) | {UNDRAINED: None})
 
 
 def _until_damaged(batches: Iterator[T], damaged: list[BaseException]) -> Iterator[T]:

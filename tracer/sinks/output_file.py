@@ -79,8 +79,12 @@ class OutputFile:
     @property
     def is_there(self) -> bool:
         """Whether the temporary name still leads to this file."""
+        return self.is_ours(self.temporary)
+
+    def is_ours(self, path: Path) -> bool:
+        """Whether a name leads to this file."""
         try:
-            return os.path.samestat(os.lstat(self.temporary), self._identity)
+            return os.path.samestat(os.lstat(path), self._identity)
         except OSError:
             return False
 
@@ -116,7 +120,7 @@ class OutputFile:
         except FileExistsError as error:
             self._kept = True
             raise OutputError(
-                f"{self.path} has appeared meanwhile", hint=f"the complete recording is in {self.temporary}"
+                f"{self.path} has appeared meanwhile", hint=f"what was written is complete, and in {self.temporary}"
             ) from error
         except OSError as error:
             if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}:

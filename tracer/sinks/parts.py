@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +14,12 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from tracer.errors import UsageError
-from tracer.losses import Entry, dumped, parse_entries, parse_totals
+from tracer.losses import CONTINUED, dumped, entries_between, minus, parse_entries, parse_totals
+from tracer.sinks.output_file import OutputFile
 from tracer.sinks.parquet_file import ParquetFile
 from tracer.sinks.parquet_options import Footer
 from tracer.sinks.part_names import PartNames
+from tracer.sinks.rewriting import ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,16 @@ class Part(NamedTuple):
     path: Path
     size_bytes: int
     rows: int
+    file: OutputFile
 
 
 class Parts:
     """Batches into one file after the other, as `Rotation` says; a day's rows are not in a file with the next day's.
 
-    Losses in a part's footer are those since it began: the sum over all parts is what the recording lost. `durable` as
-    `ParquetFile` has it. Complete parts stay whatever happens, but for those that `keep` is over.
+    Losses in a part's footer are those since it began: the sum over all parts is what the recording lost. One that is
+    not the last says so (`tracer.losses.CONTINUED`): without it, nobody would miss what a crash took. If the last one
+    was full and complete before the recording ended, an empty one ends it. `durable` as `ParquetFile` has it. Complete
+    parts stay whatever happens, but for those that `keep` is over.
 
     Raises OutputError, OSError and what Arrow raises.
     """
@@ -74,6 +78,7 @@ class Parts:
         self._day = ""
         self._rows = 0
         self._began_s = 0.0
+        self._ended_ns = 0
         self._earlier: Mapping[str, str] = {}
         names.check(force=force)
 
@@ -85,21 +90,20 @@ class Parts:
 
     def write(self, batch: pa.RecordBatch, footer: Footer, *, is_last: bool = False) -> None:
         """Write a batch, a part of it into the next file if this one is full."""
-        for day, piece in self._pieces(batch):
-            if self._part is not None and day != self._day:
-                self._end(footer())
-            part = self._part or self._begin(day, footer())
+        while batch.num_rows:
+            part = self._part_for(batch, footer)
+            room = batch.num_rows if self._rotation.rows is None else self._rotation.rows - self._rows
+            piece, batch = batch.slice(0, room), batch.slice(room)
             part.write(piece, lambda: self._footer(footer()), is_last=is_last)
             self._rows += piece.num_rows
-            if self._is_full(part):
-                self._end(footer())
+            self._ended_ns = ends(piece.slice(piece.num_rows - 1))[0].as_py()
 
     def sync(self, footer: Footer) -> None:
         """Make all rows so far outlive a crash of the machine."""
         if self._part is None:
             return
         if self._is_full(self._part):
-            self._end(footer())
+            self._end_full(footer())
         else:
             self._part.sync(lambda: self._footer(footer()))
 
@@ -108,10 +112,9 @@ class Parts:
 
     def close(self, footer: Mapping[str, str]) -> int:
         """Complete the last part; what all that are there take. A recording without rows has one part."""
-        if self._part is None and self._number == 0:
+        if self._part is None:
             self._begin(_day_of(time.time_ns() // 1000), footer)
-        if self._part is not None:
-            self._end(footer)
+        self._end(footer)
         self._names.finish(self._number)
         return self.bytes_written
 
@@ -127,15 +130,12 @@ class Parts:
             return said
         return f"{said}, {self.removed_parts} older with {self.removed_rows:,} rows removed by --keep"
 
-    def _pieces(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """The batch, cut where a part is full. The day is that of the first row: rows come in order of their ends."""
-        while batch.num_rows:
-            day = _day_of(batch.column("time")[0].value)
-            room = batch.num_rows
-            if self._rotation.rows is not None:
-                room = self._rotation.rows - (self._rows if self._part is not None and day == self._day else 0)
-            yield day, batch.slice(0, room)
-            batch = batch.slice(room)
+    def _part_for(self, batch: pa.RecordBatch, footer: Footer) -> ParquetFile:
+        """Where a batch's first rows go. The day is that of the first one: rows come in order of their ends."""
+        day = _day_of(batch.column("time")[0].value)
+        if self._part is not None and (day != self._day or self._is_full(self._part)):
+            self._end_full(footer())
+        return self._part or self._begin(day, footer())
 
     def _is_full(self, part: ParquetFile) -> bool:
         rotation = self._rotation
@@ -154,18 +154,29 @@ class Parts:
         self._began_s = time.monotonic()
         return self._part
 
+    def _end_full(self, footer: Mapping[str, str]) -> None:
+        """Complete a part that is not the last one."""
+        self._end({**footer, CONTINUED: str(self._ended_ns)})
+
     def _end(self, footer: Mapping[str, str]) -> None:
         assert self._part is not None
+        file = self._part.file
         size = self._part.close(self._footer(footer))
         self._part = None
         self._earlier = footer
-        self.done.append(Part(self._path, size, self._rows))
-        while self._rotation.keep is not None and len(self.done) > self._rotation.keep:
-            self._remove(self.done.popleft())
+        self.done.append(Part(self._path, size, self._rows, file))
+        self._keep_few()
+
+    def _keep_few(self) -> None:
+        """Remove the oldest parts beyond those to be kept. The one without rows that ends a recording is not one."""
+        if self._rotation.keep is not None:
+            while sum(part.rows > 0 for part in self.done) > self._rotation.keep:
+                self._remove(self.done.popleft())
 
     def _remove(self, part: Part) -> None:
-        with suppress(FileNotFoundError):  # the user was quicker
-            part.path.unlink()
+        if not part.file.is_ours(part.path):  # the user was quicker, and may have put another there
+            return
+        part.path.unlink(missing_ok=True)
         self.removed_parts += 1
         self.removed_rows += part.rows
 
@@ -179,28 +190,11 @@ def losses_between(earlier: Mapping[str, str], now: Mapping[str, str]) -> dict[s
     after = parse_totals(now.get("loss"))
     if after is not None:
         before = parse_totals(earlier.get("loss")) or {}
-        keys["loss"] = json.dumps({cause: _minus(lost, before.get(cause, 0)) for cause, lost in after.items()})
+        keys["loss"] = json.dumps({cause: minus(lost, before.get(cause, 0)) for cause, lost in after.items()})
     if "losses" in now:
-        entries = _entries_between(parse_entries(earlier.get("losses")), parse_entries(now["losses"]))
+        entries = entries_between(parse_entries(earlier.get("losses")), parse_entries(now["losses"]))
         keys["losses"] = json.dumps(dumped(entries), separators=(",", ":"))
     return keys
-
-
-def _entries_between(earlier: list[Entry], now: list[Entry]) -> list[Entry]:
-    """Windows that are new, and what came to those that are not."""
-    known = {(entry.cause, entry.cpu, entry.from_ns): entry for entry in earlier}
-    found = []
-    for entry in now:
-        before = known.get((entry.cause, entry.cpu, entry.from_ns))
-        if before is None:
-            found.append(entry)
-        elif before != entry:
-            found.append(entry._replace(from_ns=before.to_ns, lost=_minus(entry.lost, before.lost)))
-    return found
-
-
-def _minus(now: int | None, before: int | None) -> int | None:
-    return None if now is None or before is None else max(0, now - before)
 
 
 def _day_of(time_us: int) -> str:

@@ -27,6 +27,8 @@ class Rewriter:
         self.seen = 0
         self.first_ns: int | None = None
         self.last_ns: int | None = None
+        self.ended_ns: int | None = None
+        """When the last call ended; one that never did counts from its beginning."""
         self.next_seq = 0
         """The number after the last row's."""
         self._renumber = renumber
@@ -67,6 +69,8 @@ class Rewriter:
         times = pc.min_max(batch.column("time_ns")).as_py()
         self.first_ns = times["min"] if self.first_ns is None else min(self.first_ns, times["min"])
         self.last_ns = times["max"] if self.last_ns is None else max(self.last_ns, times["max"])
+        ended_ns = pc.max(ends(batch)).as_py()
+        self.ended_ns = ended_ns if self.ended_ns is None else max(self.ended_ns, ended_ns)
         self.next_seq = max(self.next_seq, pc.max(batch.column("seq")).as_py() + 1)
 
     def _write_group(self, rows: int) -> None:
@@ -80,3 +84,8 @@ class Rewriter:
             batch = batch.set_column(0, schema.SCHEMA.field(0), numbers)
         self._file.write(batch, dict)
         self.rows += rows
+
+
+def ends(batch: pa.RecordBatch) -> pa.Int64Array:
+    """When each call ended, on the clock of `time_ns`; one that never did counts from its beginning."""
+    return pc.add(batch.column("time_ns"), pc.fill_null(batch.column("latency_ns"), 0))
