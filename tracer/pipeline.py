@@ -109,9 +109,10 @@ def record(session: Session, recorder: ParquetRecorder) -> Outcome:
             recorder.write(columns)
         size = recorder.close(footer(session.facts, session.balance()))
     except BaseException as error:
+        is_told = recorder.has_failed
         kept = recorder.abort(keep=True)
-        if kept is not None and isinstance(error, TracerError) and error.hint is None:
-            error.hint = recovery_hint(kept)
+        if kept is not None and isinstance(error, TracerError) and not is_told:
+            error.hint = recovery_hint(kept, error.hint)
         raise
     return Outcome(rows, size, time.monotonic() - started, session.losses())
 

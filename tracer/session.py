@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -28,7 +29,7 @@ from tracer.capture.privileges import check as check_privileges
 from tracer.capture.raw import RawReader
 from tracer.capture.target import Command, Target
 from tracer.clock import boot_clock_ns
-from tracer.errors import DamagedFileError, MachineError
+from tracer.errors import DamagedFileError, MachineError, OutputError
 from tracer.losses import (
     MOST_WINDOWS,
     UNDRAINED,
@@ -211,6 +212,7 @@ class LiveSession:
         self._should_stop = should_stop
         self._on_attached = on_attached
         self._flush_s = flush_s
+        self._has_all = False
         self._engine = new_engine(
             machine,
             wanted,
@@ -239,10 +241,21 @@ class LiveSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End it; the raw stream of one that came to its end is complete then. Raises OutputError if it can't be."""
         self._source.close()
         if self.raw is not None:
-            self.raw.abort()
+            # not before the rows were all handed out and written: if this fails, they are in their recording
+            with suppress(OutputError) if kind is not None else nullcontext():
+                self._end_raw(self.raw)
+
+    def _end_raw(self, raw: RawWriter) -> None:
+        try:
+            if self._has_all:
+                totals, entries = self.balance()
+                raw.close({"loss": totals, "losses": dumped(entries)})
+        finally:
+            raw.abort()
 
     def columns(self) -> Iterator[Columns]:
         """Start the target, and hand out batches until it is over."""
@@ -288,9 +301,7 @@ class LiveSession:
                 tracing = False
         yield from self._take()
         self._losses.look(self._ring.pending_bytes())
-        if self.raw is not None:
-            totals, entries = self.balance()
-            self.raw.close({"loss": totals, "losses": dumped(entries)})
+        self._has_all = True
 
     def _handle(self, records: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> Iterator[Columns]:
         used = 0
@@ -356,7 +367,8 @@ class ReplaySession:
             )
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             self._reader.__exit__()
-            raise DamagedFileError(f"{path} is damaged: its head lacks something ({error})") from error
+            what = f"{path} is damaged: its head lacks something, or tells something else than a recorder does"
+            raise DamagedFileError(what, hint="`tracer-cli record --raw FILE` writes a raw stream") from error
         except BaseException:
             self._reader.__exit__()
             raise

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from conftest import Cli, Start, until_attached
 
+from tracer import recording
 from tracer.capture.bcc_module import system_folders
 from tracer.capture.kernel import load_error
+from tracer.losses import lacks_calls
 
 pytestmark = pytest.mark.beside_others
 
@@ -168,6 +170,17 @@ class TestDiskFull:
         assert ended.stderr == refused(message, "make room, or give another place with -o")
         assert not list(small.iterdir())
         assert not list(work.iterdir())
+
+    def test_the_name_of_the_raw_stream_is_taken_meanwhile(self, cli: Cli, work: Path) -> None:
+        ended = cli("record", "-o", "a.parquet", "--raw", "a.raw", "--", "sh", "-c", "echo other > a.raw", status=2)
+        (stream,) = work.glob(".a.raw.*.tmp")
+        hint = f"what was written is complete, and in {stream.name}"
+        assert ended.stderr == refused("a.raw has appeared meanwhile", hint)
+        assert (work / "a.raw").read_text() == "other\n"
+        cli("replay", stream, "-o", "b.parquet")
+        with recording.open(work / "a.parquet") as recorded, recording.open(work / "b.parquet") as replayed:
+            assert recorded.arrow() == replayed.arrow()
+            assert not lacks_calls(recorded.loss)
 
     def test_nothing_fits_at_all(self, small: Path, cli: Cli, work: Path) -> None:
         with (small / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):

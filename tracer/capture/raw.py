@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, Self
 from tracer import rawformat
 from tracer.errors import DamagedFileError, TracerError, UsageError
 
+HINT = "`tracer-cli record --raw FILE` writes a raw stream"
+
 
 class RawReader:
     """A raw stream file: its head, then its blocks. Use as a context manager.
@@ -28,7 +30,7 @@ class RawReader:
             # O_NONBLOCK: a pipe must be refused, not waited for
             self._file: BinaryIO = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
         except OSError as error:
-            raise UsageError(f"{path} can't be read: {error.strerror}") from error
+            raise UsageError(f"{path} can't be read: {error.strerror}", hint=HINT) from error
         self.end: dict[str, Any] = {}
         try:
             status = os.fstat(self._file.fileno())
@@ -61,7 +63,7 @@ class RawReader:
 
     def _read_head(self) -> dict[str, Any]:
         if self._read(len(rawformat.MAGIC)) != rawformat.MAGIC:
-            raise DamagedFileError(f"{self.path} is not a raw stream", hint="`tracer-cli record --raw FILE` writes one")
+            raise DamagedFileError(f"{self.path} is not a raw stream", hint=HINT)
         tag, payload = self._part()
         if tag != rawformat.HEAD:
             raise self._damaged("it has no head")
