@@ -16,6 +16,9 @@ MAIN, TAIL, NEXT_TAIL = ".tmp", ".tail", ".tail2"
 
 PATTERN = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}\.(?:tmp|tail2?)", re.DOTALL)
 
+NO_NAMES = {".", ".."}
+"""What no file is called."""
+
 NAME_BYTES = 200
 """What of the wished name a temporary one holds: 255 bytes are the most that a name may have."""
 
@@ -64,7 +67,7 @@ def temporary_name(name: str) -> str:
 def wished_name(temporary: str) -> str | None:
     """The name that a temporary file would have got; None if it is no temporary file."""
     found = PATTERN.fullmatch(temporary)
-    return found["name"] if found else None
+    return found["name"] if found and found["name"] not in NO_NAMES else None
 
 
 class Leftover(NamedTuple):

@@ -120,8 +120,9 @@ def test_after_a_crash_the_slices_are_recovered(tmp_path, clock, stem):
         clock.s = second
         ring.write(batch_at(second), told)
     ring.sync(told)
-    assert ring.abort(keep=True) is not None
-    assert sum(recover(left).rows for left in find(path)) == 60
+    kept = ring.abort(keep=True)
+    assert kept is not None
+    assert sum(recover(left).rows for left in find(kept)) == 60
     assert names(tmp_path) == [f"{stem[:182]}-ring-{number:04}.parquet" for number in (1, 2, 3)]
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -168,6 +169,10 @@ class TestTemporaryName:
     )
     def test_of_a_long_one_keeps_whole_characters_and_the_suffix(self, name, kept):
         assert temporary.wished_name(temporary.temporary_name(name)) == kept
+
+    @pytest.mark.parametrize("name", [".", ".."])
+    def test_of_what_is_no_name_is_no_temporary_one(self, name):
+        assert temporary.leftover(Path(f".{name}.0123456789abcdef.tmp")) is None
 
 
 class TestOwner:

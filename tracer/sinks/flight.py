@@ -15,7 +15,7 @@ from tracer.clock import boot_clock_ns as now_ns
 from tracer.sinks.parquet_file import ParquetFile
 from tracer.sinks.parquet_options import Footer
 from tracer.sinks.part_names import Numbered
-from tracer.sinks.rewriting import Rewriter
+from tracer.sinks.rewriting import Rewriter, ends
 
 SLICES = 6
 """What is kept lies in so many files and one more, the oldest of which goes as a whole."""
@@ -101,7 +101,7 @@ class FlightRecorder:
         try:
             for part in self._slices:
                 for batch in part.batches():
-                    rewriter.write(batch.filter(_ended_since(batch, since_ns)))
+                    rewriter.write(batch.filter(pc.greater_equal(ends(batch), since_ns)))
             self._made_bytes += rewriter.close(told)
         finally:
             rewriter.abort()
@@ -115,10 +115,10 @@ class FlightRecorder:
         return self._made_bytes
 
     def abort(self, *, keep: bool = False) -> Path | None:
-        """Drop the slices, or leave what is safe: the newest one's name."""
+        """Drop the slices, or leave what is safe: the name under which `tracer-cli recover` finds all of them."""
         kept = [part.file.abort(keep=keep) for part in self._slices]
         self._slices.clear()
-        return next((path for path in reversed(kept) if path is not None), None)
+        return self._path if any(path is not None for path in kept) else None
 
     def _begin(self) -> None:
         self._begun += 1
@@ -136,9 +136,3 @@ class FlightRecorder:
     def _end_slice(self, footer: Footer) -> None:
         if self._slices and self._slices[-1].ended_ns is None:
             self._slices[-1].finish(footer())
-
-
-def _ended_since(batch: pa.RecordBatch, since_ns: int) -> pa.BooleanArray:
-    """Which calls ended later; one that never did counts from its beginning."""
-    ended = pc.add(batch.column("time_ns"), pc.fill_null(batch.column("latency_ns"), 0))
-    return pc.greater_equal(ended, since_ns)

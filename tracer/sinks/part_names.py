@@ -122,10 +122,16 @@ class Dataset:
     def path(self, number: int, day: str, footer: Mapping[str, str]) -> Path:
         """A part's name, in a folder that is made if need be."""
         names = ("events", f"host={quote(footer.get('host', ''), safe='')}", f"date={day}")
-        return _make_below(self._folder, names) / f"{footer.get('session', 'session')}-{number:04}.parquet"
+        return _make_below(self._folder, names) / f"{_as_name(footer.get('session', 'session'))}-{number:04}.parquet"
 
     def finish(self, last: int) -> None:
         """Nothing is left to do."""
+
+
+def _as_name(session: str) -> str:
+    """What a raw stream calls its session may be anything: the beginning of a name that leads nowhere and shows."""
+    quoted = quote(session, safe="")
+    return "%2E" + quoted[1:] if quoted.startswith(".") else quoted
 
 
 def _make_below(folder: Path, names: tuple[str, ...]) -> Path:

@@ -57,7 +57,7 @@ class Output(Protocol):
         """Complete it; its size."""
 
     def abort(self, *, keep: bool = False) -> Path | None:
-        """Stop, and leave what is safe, or nothing."""
+        """Stop, and leave what is safe, by what `tracer-cli recover` finds it, or nothing."""
 
 
 class ParquetRecorder:
