@@ -10,6 +10,8 @@
 #define SECCOMP_IOCTL_NOTIF_ADDFD 0x40182103 /* include/uapi/linux/seccomp.h */
 #define BTRFS_IOC_SNAP_DESTROY 0x5000940f    /* include/uapi/linux/btrfs.h */
 #define BTRFS_IOC_SNAP_DESTROY_V2 0x5000943f
+/* SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGXCPU, SIGXFSZ, SIGSYS (signal(7), x86 and arm64) */
+#define CORE_SIGNALS (1ULL << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 11 | 1 << 24 | 1 << 25 | 1ULL << 31)
 #define AUTOFS_IOCTL 0x93 /* include/uapi/linux/auto_fs.h */
 
 /* Whether the ioctl removes a folder, or puts a descriptor into the table of a process that waits for it
@@ -39,6 +41,24 @@ static __always_inline int renames(const struct syscall_rule *rule, u64 register
 	if (rule->effect == TRACER_EFFECT_IOCTL)
 		return !read_few_args(args, registers) && ioctl_renames(args[1]);
 	return !!(rule->flags & TRACER_RULE_RENAMES);
+}
+
+/* The current thread gets a signal. One that ends its process with a core dump makes the kernel itself unlink what the
+ * dump before left (do_coredump of fs/coredump.c): names may change from now on, and have when the thread is gone.
+ */
+static __always_inline void note_signal(u32 signal, void *action)
+{
+	if (signal >= 64 || !(CORE_SIGNALS >> signal & 1) || read_u64(action + OFF_ACTION_HANDLER))
+		return;
+	move_epoch();
+	note_mark(bpf_get_current_pid_tgid(), MARK_DUMPS);
+}
+
+/* The current thread is gone. */
+static __always_inline void end_dump(u32 tid)
+{
+	if (take_mark(tid, MARK_DUMPS))
+		move_epoch();
 }
 
 /* A call has succeeded, whoever made it. */

@@ -19,6 +19,7 @@
 /* What is noted of a thread, beside its number, which has 22 bits. */
 enum mark {
 	MARK_REREAD = 0,          /* the path of its call could not be read at enter */
+	MARK_DUMPS = 1U << 29,    /* it is about to dump its process's core */
 	MARK_SHOWN = 1U << 30,    /* a filter let its call pass as it began */
 	MARK_MISNAMED = 1U << 31, /* it was renamed, and there was no room to tell */
 };

@@ -97,9 +97,7 @@ static __always_inline struct syscall_rule *find_rule(u32 number)
 
 static __always_inline struct filter_config *filter(void)
 {
-	int zero = 0;
-
-	return config.lookup(&zero);
+	return config.lookup(&(int){0});
 }
 
 static __always_inline struct process *find_process(u32 tgid)
@@ -216,9 +214,7 @@ static __always_inline u64 *named_threads_word(u32 tid)
 
 static __always_inline struct recent_thread *recent_thread(void)
 {
-	int zero = 0;
-
-	return recent_threads.lookup(&zero);
+	return recent_threads.lookup(&(int){0});
 }
 
 static __always_inline struct begun_call *begun_call(u32 tid)
@@ -230,30 +226,22 @@ static __always_inline struct begun_call *begun_call(u32 tid)
 
 static __always_inline struct call *current_call(void)
 {
-	int zero = 0;
-
-	return calls.lookup(&zero);
+	return calls.lookup(&(int){0});
 }
 
 static __always_inline struct record_buffer *current_record(void)
 {
-	int zero = 0;
-
-	return event_buffer.lookup(&zero);
+	return event_buffer.lookup(&(int){0});
 }
 
 static __always_inline struct record_buffer *current_name(void)
 {
-	int zero = 0;
-
-	return name_buffer.lookup(&zero);
+	return name_buffer.lookup(&(int){0});
 }
 
 static __always_inline struct batch_buffer *current_batch(void)
 {
-	int zero = 0;
-
-	return batch_buffer.lookup(&zero);
+	return batch_buffer.lookup(&(int){0});
 }
 
 static __always_inline void note_mark(u32 tid, enum mark mark)
@@ -551,6 +539,7 @@ int on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (is_stopped(current_epoch()))
 		return 0;
 	note_thread(tid, 0);
+	end_dump(tid);
 	if (!processes.lookup(&tgid))
 		return 0;
 	int group_dead = is_group_dead();
@@ -563,6 +552,14 @@ int on_sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 		processes.delete(&tgid);
 		move_version(tgid); /* both numbers may come again */
 	}
+	return 0;
+}
+
+/* args: signal, what it tells, and what is done about it */
+int on_signal_deliver(struct bpf_raw_tracepoint_args *ctx)
+{
+	if (!is_stopped(current_epoch()))
+		note_signal(ctx->args[0], (void *)ctx->args[2]);
 	return 0;
 }
 

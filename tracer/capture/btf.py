@@ -31,6 +31,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "OFF_FS_ROOT": ("fs_struct", "root"),
     "OFF_FS_PWD": ("fs_struct", "pwd"),
     "OFF_FS_SEQ": ("fs_struct", "seq"),
+    "OFF_ACTION_HANDLER": ("k_sigaction", "sa.sa_handler"),
     "OFF_DENTRY_PARENT": ("dentry", "d_parent"),
     "OFF_DENTRY_NAME": ("dentry", "d_name.name"),
     "OFF_DENTRY_HASH_PPREV": ("dentry", "d_hash.pprev"),

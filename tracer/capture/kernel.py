@@ -26,6 +26,7 @@ TRACEPOINTS = (
     "sched_process_exec",
     "sched_process_exit",
     "task_rename",
+    "signal_deliver",
     "sys_exit",
     "sys_enter",
 )
