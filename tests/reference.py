@@ -23,7 +23,6 @@ from reference_columns import (
     Row,
     copies_descriptor,
     descriptor_pair,
-    error_name,
     fd_argument,
     freed_range,
     frees_one,
@@ -581,8 +580,8 @@ class Reference:
 
     def emit(self, thread: Thread, call: Pending, done: wire.Exit | None, last_brk: int | None) -> None:
         """Adds the row, if its syscall is wanted and the filter lets it through."""
-        is_error = done is not None and error_name(done.ret) is not None
-        if not call.rule.flags & wire.RULE_WANTED or (self.failed_only and not is_error):
+        has_failed = done is not None and -4095 <= done.ret < 0
+        if not call.rule.flags & wire.RULE_WANTED or (self.failed_only and not has_failed):
             return
         named = {"syscall": self.names[call.enter.syscall], "family": self.families[call.rule.family]}
         self.rows.append(named | row_of(call, done, thread.last_end_ns, last_brk))

@@ -76,6 +76,12 @@ class TestFailures:
         } <= failed
         assert "/etc/passwd" not in {file for file, _ in failed}
 
+    def test_interrupted_calls_are_among_them(self, cli: Cli, work: Path) -> None:
+        """As strace's -Z has it: what the program sees is EINTR, or nothing."""
+        script = "import signal, time; signal.signal(14, lambda *_: 0); signal.setitimer(0, 0.05); time.sleep(0.1)"
+        cli("record", "-Z", "-o", "a.parquet", "-e", "clock_nanosleep", "--", sys.executable, "-c", script)
+        assert [(row["ret"], row["is_error"]) for row in rows_of(work / "a.parquet")] == [(-514, False)]
+
     def test_failure_of_a_descriptor_that_succeeded_before(self, cli: Cli, work: Path) -> None:
         """Calls that are no rows still say what a descriptor is."""
         (work / "a").touch()

@@ -215,6 +215,15 @@ def test_failed_only_keeps_state_but_not_rows() -> None:
     assert (row["error"], row["gap_ns"]) == ("EINVAL", None)
 
 
+def test_failed_only_keeps_interrupted_calls() -> None:
+    scene = Scene(failed_only=True)
+    for ret in (-512, -513, -514, -516, -4, -4096, 5):
+        scene.call("read", 3, 0, 8, ret=ret)
+    assert [(row["ret"], row["is_error"]) for row in scene.rows] == [
+        (-512, False), (-513, False), (-514, False), (-516, False), (-4, True),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "args", "ret", "moved"),
     [

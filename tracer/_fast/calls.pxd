@@ -67,6 +67,11 @@ cdef inline bint is_errno(int64_t ret) noexcept nogil:
     return -4095 <= ret < 0 and not (ret == -512 or ret == -513 or ret == -514 or ret == -516)
 
 
+cdef inline bint has_failed(int64_t ret) noexcept nogil:
+    """Whether it returned no result: an errno, or one of those codes (its program sees EINTR, or nothing of it)."""
+    return -4095 <= ret < 0
+
+
 cdef inline bint was_read(uint8_t status) noexcept nogil:
     return status == TRACER_PATH_OK or status == TRACER_PATH_TRUNCATED
 

@@ -18,8 +18,9 @@ cdef class Engine:
     """Pairs, resolves and writes columns in one pass without the GIL.
 
     `rules`, `names` and `families` are what `tracer.syscalls` gives. `ask_proc`: names that the stream does not tell
-    are looked up in /proc (a recorder's stream tells all that can be known). `failed_only`: only calls that returned an
-    error become rows. `keep_stream`: what was handled, with /proc's answers in their places, is kept for `take_stream`.
+    are looked up in /proc (a recorder's stream tells all that can be known). `failed_only`: only calls that failed or
+    were interrupted become rows. `keep_stream`: what was handled, with /proc's answers in their places, is kept for
+    `take_stream`.
     `wall_offset_ns` goes with every batch.
     """
 

@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from tracer._fast.calls cimport Call, clear_call, is_errno
+from tracer._fast.calls cimport Call, clear_call, has_failed
 from tracer._fast.effects cimport apply_effect, bind_unseen, move_break
 from tracer._fast.events cimport (
     TRACER_COMM, TRACER_COPY_UNSURE, TRACER_EFFECT_EXEC, TRACER_EFFECT_NONE, TRACER_EXEC, TRACER_FORK,
@@ -406,7 +406,7 @@ cdef inline Call *end_call(Pairer pairer, Thread *thread, const syscall_rule *ru
     """The pending call is over: NULL if it is not to be a row."""
     cdef Call *call = &thread.call
     thread.pending = False
-    if not rule.flags & TRACER_RULE_WANTED or (pairer.failed_only and not (call.returned and is_errno(call.ret))):
+    if not rule.flags & TRACER_RULE_WANTED or (pairer.failed_only and not (call.returned and has_failed(call.ret))):
         clear_call(call)
         return NULL
     if thread.has_end:

@@ -80,7 +80,7 @@ LOSS_STATUS = 3
     "-f", "--follow-forks/--no-follow-forks", "follow", default=None, help="Trace children, too. [on for a command]"
 )
 @click.option("-e", "--trace", "traced", multiple=True, metavar="SET", help="Which syscalls, as strace has it. [%fs]")
-@click.option("-Z", "--failed-only", is_flag=True, help="Only calls that return an error.")
+@click.option("-Z", "--failed-only", is_flag=True, help="Only calls that fail, or are interrupted.")
 @click.option("-u", "--user", help="Run the command as this user (name or number), with its groups.")
 @click.option("--uid", metavar="USER", help="Only what this user (name or number) does.")
 @click.option("--cgroup", type=NamedPath(path_type=Path), help="Only tasks in this cgroup (v2) or below it.")
@@ -91,7 +91,7 @@ LOSS_STATUS = 3
     default="auto",
     help="Compare a descriptor's file at each use: where it may change unseen, or always. [auto]",
 )
-@click.option("-d", "--duration", "duration_s", type=Duration(), help="Stop after this time: 10s, 500ms.")
+@click.option("-d", "--duration", "duration_s", type=Duration(), help="Stop, and end the command, after 10s, 500ms.")
 @click.option("--raw", type=OutputPath(path_type=Path), help="Save the raw stream, too, for `tracer-cli replay`.")
 @click.option("--buffer-size", "ring_bytes", type=Size(), default=DEFAULT_RING_BYTES, help="The kernel's ring. [64M]")
 @click.option("--fail-on-loss", is_flag=True, help="Exit status 3 if anything was lost, or that is not known.")
