@@ -32,6 +32,8 @@ static __always_inline struct process *add_process(u32 tgid, struct process *ima
 static __always_inline u64 current_epoch(void);
 /* Every name that was told, on the whole machine, may be another one now. */
 static __always_inline void move_epoch(void);
+/* How many cores are being dumped on this machine. */
+static __always_inline u32 *core_dumps(void);
 static __always_inline u32 *process_version(u32 tgid);
 
 /* What was told of a descriptor of the current process, in its life. Null for nothing, also once too many others were. */

@@ -222,10 +222,18 @@ static __always_inline int is_kept(void *inode, u32 magic)
 	return read_u32(type + OFF_FS_TYPE_FLAGS) & FS_REQUIRES_DEV;
 }
 
+/* Whether the kernel itself may unlink one file or another just now (renames.bpf.h). */
+static __always_inline int is_core_dumped(void)
+{
+	u32 *dumps = core_dumps();
+
+	return dumps && *dumps;
+}
+
 /* Whether a file's name may change without a call that is seen. */
 static __always_inline int is_fleeting(const struct path_pointers *path, void *inode, u32 magic)
 {
-	return is_revalidated(path->dentry) || !is_kept(inode, magic) || is_elsewhere(path->mnt);
+	return is_revalidated(path->dentry) || !is_kept(inode, magic) || is_elsewhere(path->mnt) || is_core_dumped();
 }
 
 /* Whether the file of a descriptor (or the working directory) is such a one. */

@@ -12,7 +12,8 @@
 #define BTRFS_IOC_SNAP_DESTROY_V2 0x5000943f
 /* SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGXCPU, SIGXFSZ, SIGSYS (signal(7), x86 and arm64) */
 #define CORE_SIGNALS (1ULL << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 11 | 1 << 24 | 1 << 25 | 1ULL << 31)
-#define AUTOFS_IOCTL 0x93 /* include/uapi/linux/auto_fs.h */
+#define SIGNAL_UNKILLABLE 0x40 /* include/linux/sched/signal.h: the first process of a namespace */
+#define AUTOFS_IOCTL 0x93      /* include/uapi/linux/auto_fs.h */
 
 /* Whether the ioctl removes a folder, or puts a descriptor into the table of a process that waits for it
  * (seccomp_unotify(2)), which may be any.
@@ -43,22 +44,36 @@ static __always_inline int renames(const struct syscall_rule *rule, u64 register
 	return !!(rule->flags & TRACER_RULE_RENAMES);
 }
 
+static __always_inline void count_dump(int change)
+{
+	u32 *dumps = core_dumps();
+
+	if (dumps)
+		__sync_fetch_and_add(dumps, change);
+	move_epoch();
+}
+
 /* The current thread gets a signal. One that ends its process with a core dump makes the kernel itself unlink what the
- * dump before left (do_coredump of fs/coredump.c): names may change from now on, and have when the thread is gone.
+ * dump before left (do_coredump of fs/coredump.c), at some time until the thread is gone.
  */
 static __always_inline void note_signal(u32 signal, void *action)
 {
+	u32 tid = bpf_get_current_pid_tgid();
+	void *process = read_pointer((void *)(bpf_get_current_task() + OFF_TASK_SIGNAL));
+
 	if (signal >= 64 || !(CORE_SIGNALS >> signal & 1) || read_u64(action + OFF_ACTION_HANDLER))
 		return;
-	move_epoch();
-	note_mark(bpf_get_current_pid_tgid(), MARK_DUMPS);
+	if (read_u32(process + OFF_SIGNAL_FLAGS) & SIGNAL_UNKILLABLE)
+		return;
+	note_mark(tid, MARK_DUMPS);
+	count_dump(1);
 }
 
 /* The current thread is gone. */
 static __always_inline void end_dump(u32 tid)
 {
 	if (take_mark(tid, MARK_DUMPS))
-		move_epoch();
+		count_dump(-1);
 }
 
 /* A call has succeeded, whoever made it. */

@@ -22,6 +22,7 @@ BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 BPF_ARRAY(rules, struct syscall_rule, TRACER_MAX_SYSCALLS);
 BPF_ARRAY(config, struct filter_config, 1);
 BPF_ARRAY(epoch, u64, 1);
+BPF_ARRAY(dumps, u32, 1); /* cores that are being dumped on this machine */
 BPF_F_TABLE("hash", u32, struct process, processes, 16384, BPF_F_NO_PREALLOC);
 BPF_ARRAY(blank_process, struct process, 1);
 BPF_F_TABLE("lru_hash", struct told_key, struct told_name, told_names, 32768, 0);
@@ -51,16 +52,14 @@ static __always_inline void count_loss(int cause)
 
 static __always_inline int was_ring_full(void)
 {
-	int zero = 0;
-	u32 *was_full = ring_full.lookup(&zero);
+	u32 *was_full = ring_full.lookup(&(int){0});
 
 	return was_full && *was_full;
 }
 
 static __always_inline void note_ring_full(void)
 {
-	int zero = 0;
-	u32 *was_full = ring_full.lookup(&zero);
+	u32 *was_full = ring_full.lookup(&(int){0});
 
 	if (was_full)
 		*was_full = 1;
@@ -107,8 +106,7 @@ static __always_inline struct process *find_process(u32 tgid)
 
 static __always_inline struct process *add_process(u32 tgid, struct process *image)
 {
-	int zero = 0;
-	struct process *blank = blank_process.lookup(&zero);
+	struct process *blank = blank_process.lookup(&(int){0});
 
 	if (!blank)
 		return 0;
@@ -120,19 +118,22 @@ static __always_inline struct process *add_process(u32 tgid, struct process *ima
 
 static __always_inline u64 current_epoch(void)
 {
-	int zero = 0;
-	u64 *now = epoch.lookup(&zero);
+	u64 *now = epoch.lookup(&(int){0});
 
 	return now ? *now : 0;
 }
 
 static __always_inline void move_epoch(void)
 {
-	int zero = 0;
-	u64 *now = epoch.lookup(&zero);
+	u64 *now = epoch.lookup(&(int){0});
 
 	if (now)
 		__sync_fetch_and_add(now, 1);
+}
+
+static __always_inline u32 *core_dumps(void)
+{
+	return dumps.lookup(&(int){0});
 }
 
 static __always_inline u32 *process_version(u32 tgid)

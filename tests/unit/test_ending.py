@@ -50,7 +50,7 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, sign
 def end(code: str, arguments: Sequence[str | Path], number: signal.Signals, *, folder: Path) -> None:
     """Begin a verb in an empty folder for what is temporary, and end it when it says that it has begun."""
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        ["env", "--default-signal", sys.executable, "-c", code, *arguments],  # whatever this process ignores
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -180,7 +180,9 @@ class TestEnds:
         with recording.open(tmp_path / "c.parquet") as opened:
             assert lacks_calls(opened.loss)
             assert opened.losses.to_pylist()[0].items() >= since.items()
-            assert CONTINUED not in opened.metadata
+        (tmp_path / "c.parquet").rename((tmp_path / "d" / part).with_name("c.parquet"))
+        with recording.open(tmp_path / "d") as opened:
+            assert lacks_calls(opened.loss), "a part of it doesn't make it whole"
 
     @pytest.mark.parametrize("rows", [5, 10, 15, 20])
     @pytest.mark.parametrize("has_time_to_end", [False, True])

@@ -22,6 +22,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "OFF_TASK_FS": ("task_struct", "fs"),
     "OFF_TASK_SIGNAL": ("task_struct", "signal"),
     "OFF_SIGNAL_LIVE": ("signal_struct", "live"),
+    "OFF_SIGNAL_FLAGS": ("signal_struct", "flags"),
     "OFF_FILES_FDT": ("files_struct", "fdt"),
     "OFF_FDT_FD": ("fdtable", "fd"),
     "OFF_FDT_MAX_FDS": ("fdtable", "max_fds"),

@@ -151,8 +151,6 @@ def record(
             filter(None, (path / "part" if path.is_dir() else path, raw)), sends_signals=target.is_ours
         )
         outcome = run(target, wanted, filters, ring_bytes, raw_writer(raw, force), recorder, stopping, quiet, kept)
-        if not quiet:
-            say(closing_line(recorder, outcome) + "\n")
     except OutputError as error:
         report_error(error)  # at once: the command goes on, and it may take hours
         return error.exit_code
@@ -175,7 +173,8 @@ def run(
     quiet: bool,
     kept: Set[Capability],
 ) -> Outcome:
-    """Trace into the recorder, showing progress; once everything is attached, only the `kept` capabilities stay."""
+    """Trace into the recorder, showing progress and in the end what came of it; once everything is attached, only the
+    `kept` capabilities stay."""
     terminal = None if quiet else terminal_that_never_waits()
     with LiveSession(
         target,
@@ -190,9 +189,12 @@ def run(
         progress = Progress(session, recorder, terminal)
         stopping.each_look = progress.show
         try:
-            return record_session(session, recorder)
+            outcome = record_session(session, recorder)
         finally:
             progress.clear()
+        if not quiet:  # here: the raw stream, which is completed now, may yet fail
+            say(closing_line(recorder, outcome) + "\n")
+        return outcome
 
 
 def give_up_privileges(kept: Set[Capability]) -> None:

@@ -66,6 +66,9 @@ def footer(opened: Recording) -> dict[str, str]:
     kept = alike | {"schema_version": str(schema.VERSION)}
     if opened.loss is not None:
         kept["loss"] = json.dumps(opened.loss)
+    continued = [part.metadata.get(CONTINUED) for part in opened.parts]
+    if None not in continued:  # nor is one who puts the file beside other parts to take it for their end
+        kept[CONTINUED] = str(continued[-1])
     entries = [entry for part in opened.parts for entry in parse_entries(part.metadata.get("losses"))]
     entries += opened.missing_ends
     if "clock" in alike and 0 < len(entries) <= MOST_WINDOWS:  # windows are told on one boot's clock
