@@ -7,7 +7,6 @@ import itertools
 import operator
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -225,28 +224,6 @@ def test_paths_whose_directory_is_their_root(programs: Path, cli: Cli, work: Pat
     cli("record", "-o", "out.parquet", "-e", "openat2", "--", programs / "in_root")
     opened, missing = [f"{work}/dir/there"] * 2, [f"{work}/dir/missing", f"{work}/dir/..missing"]
     assert names(work / "out.parquet", "openat2") == [*opened, None, None, None, None, *missing]
-
-
-@pytest.fixture
-def dumps_core() -> Iterator[None]:
-    """A core goes into the working directory, by that name (core(5))."""
-    settings = {Path("/proc/sys/kernel/core_pattern"): "core", Path("/proc/sys/kernel/core_uses_pid"): "0"}
-    before = {path: path.read_text() for path in settings}
-    for path, value in settings.items():
-        path.write_text(value)
-    yield
-    for path, value in before.items():
-        path.write_text(value)
-
-
-def test_the_core_dump_before_is_unlinked_by_the_kernel(dumps_core: None, programs: Path, cli: Cli, work: Path) -> None:
-    cli("record", "-o", "out.parquet", "-e", "fstat,lseek", "--", programs / "dumped")
-    before, after = f"{work}/core", f"{work}/core (deleted)"
-    used = names(work / "out.parquet", "newfstat")
-    assert used.count(before) >= 20
-    gone = [name for name in names(work / "out.parquet", "lseek") if name and "/core" in name]
-    assert gone == [after] * len(gone)
-    assert len(gone) > 20, "some of them while the dump was under way"
 
 
 def test_namespaces_are_called_as_readlink_does(cli: Cli, work: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -132,6 +132,28 @@ def test_subvolumes_that_an_ioctl_destroys(entry: tuple[str, ...], programs: Pat
     gone, missing_there = f"{folder} (deleted)", f"{folder} (deleted)/missing"
     life = [folder, folder, folder, missing, gone, gone, missing_there]
     assert [row.file for row in rows] == life * 20
+
+
+@pytest.fixture
+def dumps_core() -> Iterator[None]:
+    """A core goes into the working directory, by that name (core(5))."""
+    settings = {Path("/proc/sys/kernel/core_pattern"): "core", Path("/proc/sys/kernel/core_uses_pid"): "0"}
+    before = {path: path.read_text() for path in settings}
+    for path, value in settings.items():
+        path.write_text(value)
+    yield
+    for path, value in before.items():
+        path.write_text(value)
+
+
+def test_the_core_dump_before_is_unlinked_by_the_kernel(dumps_core: None, programs: Path, cli: Cli, work: Path) -> None:
+    cli("record", "-o", "out.parquet", "-e", "fstat,lseek", "--", programs / "dumped")
+    before, after = f"{work}/core", f"{work}/core (deleted)"
+    rows = read_rows(work / "out.parquet")
+    assert [row.file for row in rows if row.syscall == "newfstat"].count(before) >= 20
+    gone = [row.file for row in rows if row.syscall == "lseek" and "/core" in (row.file or "")]
+    assert gone == [after] * len(gone)
+    assert len(gone) > 20, "some of them while the dump was under way"
 
 
 @pytest.mark.parametrize("program", REAL_PROGRAMS)
