@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,22 @@ def losses_of(recording: Path) -> dict[str, int | None]:
 
 
 def statuses(pid: int) -> list[dict[str, str]]:
-    """/proc/PID/task/TID/status of every thread."""
-    texts = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    """/proc/PID/task/TID/status of every thread; some may end meanwhile."""
+    texts = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            texts.append((task / "status").read_text())
     return [{key: value.strip() for key, _, value in (line.partition(":") for line in t.splitlines())} for t in texts]
 
 
 def has_given_up(pid: int) -> bool:
     return all(status["NoNewPrivs"] == "1" for status in statuses(pid))
+
+
+def runs(pid: int, comm: str) -> bool:
+    """Whether a process has a child that is called so."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return any(Path(f"/proc/{child}/comm").read_text() == f"{comm}\n" for child in children)
 
 
 def capabilities(pid: int) -> set[str]:
@@ -83,6 +93,7 @@ class TestRecorder:
         tracer = start("record", "-o", "a.parquet", "-u", "nobody", "--", "sleep", "100", env=environment)
         until(lambda: tracer.poll() is not None or has_given_up(tracer.pid), "no_new_privs")
         assert capabilities(tracer.pid) == READ_PROC | {"CAP_KILL"} | more
+        until(lambda: runs(tracer.pid, "sleep"), "the command")
         tracer.send_signal(signal.SIGTERM)
         assert tracer.wait(timeout=30) == 128 + signal.SIGTERM
         assert {row["comm"] for row in rows_of(work / "a.parquet")} >= {"sleep"}
