@@ -51,6 +51,27 @@ def test_a_file_that_is_cut_meanwhile(tmp_path, monkeypatch, tail):
     assert found.unused_bytes > 0
 
 
+@pytest.mark.parametrize("becomes", ["a.parquet", None])
+def test_one_whose_recorder_gives_it_its_name_meanwhile(tmp_path, monkeypatch, becomes):
+    """The recorder's lock was in the way until then; what we have got locked is no leftover any more."""
+    scene = Scene(tmp_path)
+    scene.write(20, sync=True)
+    left = scene.die()
+    flock = fcntl.flock
+
+    def late(*what):
+        flock(*what)
+        if becomes and left.main.exists():
+            left.main.rename(scene.path)
+        left.main.unlink(missing_ok=True)
+        left.tail.unlink(missing_ok=True)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(UsageError, match="is not there any more"):
+        recover(left)
+    assert names(tmp_path) == ([becomes] if becomes else [])
+
+
 def test_a_tail_that_is_cut_between_two_looks(tmp_path, monkeypatch):
     scene = Scene(tmp_path)
     for rows in (20, 5, 5):

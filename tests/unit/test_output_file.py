@@ -30,6 +30,18 @@ def refuse(*_):
 
 
 class TestCommit:
+    def test_is_locked_until_it_has_its_name(self, tmp_path, monkeypatch):
+        link, locked = os.link, []
+
+        def looked_at(hidden, path):
+            locked.append(temporary.is_in_use(hidden))
+            link(hidden, path)
+
+        monkeypatch.setattr(os, "link", looked_at)
+        complete(tmp_path / "a")
+        assert locked == [True]
+        assert not temporary.is_in_use(tmp_path / "a")
+
     def test_appears_only_then(self, tmp_path):
         path = tmp_path / "a"
         file = OutputFile(path)

@@ -106,14 +106,14 @@ def clear_if_empty(left: Leftover, *, keep: bool = False) -> Empty | None:
 def recover(left: Leftover, output: Path | None = None, *, force: bool = False, keep: bool = False) -> Recovered:
     """Make a recording of what was left; then remove that, unless `keep` is given.
 
-    Raises UsageError if it is still being written, DamagedFileError if there is nothing in it, OutputError.
+    Raises UsageError if it is still being written or gone, DamagedFileError if there is nothing in it, OutputError.
     """
     output = left.wished if output is None else output
     with contextlib.ExitStack() as stack:
         main = stack.enter_context(_opened(left.main))
         tail = stack.enter_context(_opened(left.tail))
         if main is None and tail is None:
-            raise _nothing(left.main)
+            raise _nothing(left.main) if _is_there(left) else _gone(left.main)
         recovered = _Recovery(left, output, main, tail, force=force).run()
         return recovered._replace(is_cleared=not keep and _remove(left))
 
@@ -241,7 +241,15 @@ def _remove(left: Leftover) -> bool:
     for path in left.files:
         with contextlib.suppress(OSError):
             path.unlink()
-    return not any(os.path.lexists(path) for path in left.files)
+    return not _is_there(left)
+
+
+def _is_there(left: Leftover) -> bool:
+    return any(os.path.lexists(path) for path in left.files)
+
+
+def _gone(path: Path) -> UsageError:
+    return UsageError(f"{path} is not there any more", hint="its recording was completed or recovered meanwhile")
 
 
 def _nothing(path: Path) -> DamagedFileError:
@@ -258,7 +266,8 @@ def _nothing(path: Path) -> DamagedFileError:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Window | None]:
-    """The file's bytes, and its lock; None if it is not there or empty."""
+    """The file's bytes, and its lock; None if it is not there or empty. Its recorder has the lock until it has given
+    the file another name: whoever gets the lock then looks whether there is anything to do."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -268,10 +277,17 @@ def _opened(path: Path) -> Iterator[Window | None]:
         raise UsageError(f"can't open {path}: {error.strerror}", hint=HINT) from error
     try:
         _take(descriptor, path)
-        size = os.fstat(descriptor).st_size
-        yield _Readable(descriptor, size, path) if size else None
+        found = os.fstat(descriptor)
+        yield _Readable(descriptor, found.st_size, path) if found.st_size and _leads_to(path, found) else None
     finally:
         os.close(descriptor)
+
+
+def _leads_to(path: Path, found: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), found)
+    except OSError:
+        return False
 
 
 class _Readable(Window):

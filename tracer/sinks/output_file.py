@@ -23,14 +23,15 @@ class OutputFile:
     Opens a temporary dot-name in the same folder (mode 0600, never through a symlink). Under sudo it belongs to the
     invoking user. `commit` gives it its name; without `force` an existing file is never replaced, not even one that
     appeared meanwhile. `stream` is the open binary file; it is locked (flock), so that others can tell a file that is
-    being written from one that was left behind.
+    being written from one that was left behind: until it has its name. Hints name the `option` that it comes from.
 
     Raises OutputError, before anything is written, if the file can't be made or would replace another one.
     """
 
-    def __init__(self, path: Path, *, force: bool = False) -> None:
+    def __init__(self, path: Path, *, force: bool = False, option: str = "-o") -> None:
         self.path = path
         self.force = force
+        self.option = option
         self._kept = False
         self._is_complete = False
         try:
@@ -40,7 +41,7 @@ class OutputFile:
             note_unfinished(str(self.temporary))
             self._identity = os.fstat(self.stream.fileno())
         except OSError as error:
-            raise open_error(path, error) from error
+            raise open_error(path, error, option) from error
 
     def _check_name(self) -> None:
         if wished_name(self.path.name) is not None:
@@ -95,7 +96,7 @@ class OutputFile:
             self.stream.flush()
             os.fsync(self.stream.fileno())
         except OSError as error:
-            raise write_error(self.path, error) from error
+            raise self.write_error(error) from error
         self._is_complete = True
 
     def commit(self) -> int:
@@ -104,12 +105,16 @@ class OutputFile:
             self.complete()
         try:
             size = self.stream.tell()
-            self.stream.close()
             self._rename()
+            self.stream.close()
         except OSError as error:
-            raise write_error(self.path, error) from error
+            raise self.write_error(error) from error
         forget_unfinished(str(self.temporary))
         return size
+
+    def write_error(self, error: OSError) -> OutputError:
+        """Why writing it failed, for the user."""
+        return write_error(self.path, error, self.option)
 
     def _rename(self) -> None:
         if self.force:
@@ -193,7 +198,7 @@ def _exists(path: Path) -> OutputError:
     return OutputError(f"{path} exists", hint="choose another name, or overwrite it with --force")
 
 
-def open_error(path: Path, error: OSError) -> OutputError:
+def open_error(path: Path, error: OSError, option: str = "-o") -> OutputError:
     """Why a file can't be made, for the user."""
     folder = path.parent
     if error.errno == errno.ENOENT and not folder.is_dir():
@@ -201,13 +206,13 @@ def open_error(path: Path, error: OSError) -> OutputError:
         hint = "give the place without '..'" if ".." in folder.parts else f"mkdir -p {folder}"
         return OutputError(f"the folder {folder} does not exist", hint=hint)
     if error.errno == errno.ENOTDIR:
-        return OutputError(f"{folder} is not a folder", hint="give another place with -o")
-    return OutputError(f"{path} can't be written: {error.strerror}", hint="give another place with -o")
+        return OutputError(f"{folder} is not a folder", hint=f"give another place with {option}")
+    return OutputError(f"{path} can't be written: {error.strerror}", hint=f"give another place with {option}")
 
 
-def write_error(path: Path, error: Exception) -> OutputError:
+def write_error(path: Path, error: Exception, option: str = "-o") -> OutputError:
     """Why writing failed, for the user."""
     if not isinstance(error, OSError):
         return OutputError(f"writing {path} failed: {str(error).partition(chr(10))[0]}")
-    hint = "make room, or give another place with -o" if error.errno in {errno.ENOSPC, errno.EDQUOT} else None
+    hint = f"make room, or give another place with {option}" if error.errno in {errno.ENOSPC, errno.EDQUOT} else None
     return OutputError(f"writing {path} failed: {error.strerror or error}", hint=hint)
