@@ -99,14 +99,13 @@ def record(session: Session, recorder: ParquetRecorder) -> Outcome:
     """Run a session into a recorder, up to the closed and renamed file.
 
     Raises OutputError, and whatever the session raises; of the recorder only what `tracer-cli recover` needs is left.
+    When the recorder fails a session that saves a raw stream goes on to its end, so that the stream is complete: it has
+    to end soon then.
     """
     started = time.monotonic()
-    rows = 0
     recorder.describe(lambda: footer(session.facts, session.balance()))
     try:
-        for columns in session.columns():
-            rows += columns.rows
-            recorder.write(columns)
+        rows = _write_all(session, recorder)
         size = recorder.close(footer(session.facts, session.balance()))
     except BaseException as error:
         is_told = recorder.has_failed
@@ -115,6 +114,20 @@ def record(session: Session, recorder: ParquetRecorder) -> Outcome:
             error.hint = recovery_hint(kept, error.hint)
         raise
     return Outcome(rows, size, time.monotonic() - started, session.losses())
+
+
+def _write_all(session: Session, recorder: ParquetRecorder) -> int:
+    """How many rows there were. Raises OutputError, if not here then when the recorder is closed."""
+    rows = 0
+    for columns in session.columns():
+        rows += columns.rows
+        try:
+            recorder.write(columns)
+        except OutputError:
+            if not (recorder.has_failed and session.saves_raw):
+                raise
+            columns.release()
+    return rows
 
 
 class Watch:

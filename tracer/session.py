@@ -29,7 +29,7 @@ from tracer.capture.privileges import check as check_privileges
 from tracer.capture.raw import RawReader
 from tracer.capture.target import Command, Target
 from tracer.clock import boot_clock_ns
-from tracer.errors import DamagedFileError, MachineError, OutputError
+from tracer.errors import DamagedFileError, MachineError, OutputError, TracerError
 from tracer.losses import (
     MOST_WINDOWS,
     UNDRAINED,
@@ -98,6 +98,8 @@ class Session(Protocol):
 
     clock: Clock
     facts: dict[str, str]
+    saves_raw: bool
+    """Whether its events go into a raw stream."""
 
     def columns(self) -> Iterator[Columns]:
         """Batches until the end. The taker calls `release` on each when it is done with it."""
@@ -225,6 +227,7 @@ class LiveSession:
         self._losses = LossWatch(self._source.counters, self._engine.counters, self.clock.boot_ns, most=MOST_WINDOWS)
         self._boundary = Boundary()
         self.facts = session_facts(self.clock, target, wanted)
+        self.saves_raw = raw is not None
         self.raw = (
             raw(
                 {
@@ -241,19 +244,22 @@ class LiveSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """End it; the raw stream of one that came to its end is complete then. Raises OutputError if it can't be."""
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        """End it; the raw stream of one that came to its end is complete then, and the hint of an error tells of it.
+        Raises OutputError if it can't be."""
         self._source.close()
         if self.raw is not None:
             # not before the rows were all handed out and written: if this fails, they are in their recording
             with suppress(OutputError) if kind is not None else nullcontext():
-                self._end_raw(self.raw)
+                self._end_raw(self.raw, error)
 
-    def _end_raw(self, raw: RawWriter) -> None:
+    def _end_raw(self, raw: RawWriter, error: BaseException | None) -> None:
         try:
             if self._has_all:
                 totals, entries = self.balance()
                 raw.close({"loss": totals, "losses": dumped(entries)})
+                if isinstance(error, TracerError):
+                    error.hint = "; ".join(filter(None, (error.hint, f"{raw.path} has what was traced until then")))
         finally:
             raw.abort()
 
@@ -351,6 +357,8 @@ class ReplaySession:
 
     Raises UsageError or DamagedFileError.
     """
+
+    saves_raw = False
 
     def __init__(self, path: Path) -> None:
         self._reader = RawReader(path)

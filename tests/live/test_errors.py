@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -164,10 +165,25 @@ class TestDiskFull:
         assert ended.stderr == refused(message, "make room, or give another place with -o")
         assert not list(small.iterdir())
 
+    def test_recording_beside_a_raw_stream(self, small: Path, cli: Cli, work: Path) -> None:
+        """That has a disk of its own: it is complete up to the moment when tracing ended."""
+        ended = cli("record", "-o", small / "a.parquet", "--raw", "a.raw", "-e", "read,write", *self.COMMAND, status=2)
+        message = f"writing {small}/a.parquet failed: No space left on device"
+        hint = "make room, or give another place with -o; a.raw has what was traced until then"
+        assert ended.stderr == refused(message, hint)
+        assert not list(small.iterdir())
+        cli("replay", "a.raw", "-o", "b.parquet")
+        with recording.open(work / "b.parquet") as replayed:
+            assert replayed.loss == dict.fromkeys(replayed.loss, 0)
+            called = [row["syscall"] for row in replayed.sql("SELECT syscall FROM calls WHERE bytes = 1").to_pylist()]
+        assert called[:2] == ["read", "write"]
+        assert len(called) > 2000
+        assert all(one != other for one, other in pairwise(called))  # dd takes turns: none is missing in between
+
     def test_raw_stream(self, small: Path, cli: Cli, work: Path) -> None:
         ended = cli("record", "-o", "a.parquet", "--raw", small / "a.raw", *self.COMMAND, status=2)
         message = f"writing {small}/a.raw failed: No space left on device"
-        assert ended.stderr == refused(message, "make room, or give another place with -o")
+        assert ended.stderr == refused(message, "make room, or give another place with --raw")
         assert not list(small.iterdir())
         assert not list(work.iterdir())
 

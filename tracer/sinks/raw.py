@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tracer import rawformat
-from tracer.sinks.output_file import OutputFile, write_error
+from tracer.sinks.output_file import OutputFile
 
 
 class RawWriter:
@@ -17,7 +17,7 @@ class RawWriter:
 
     def __init__(self, path: Path, head: Mapping[str, Any], *, force: bool = False) -> None:
         self.path = path
-        self._file = OutputFile(path, force=force)
+        self._file = OutputFile(path, force=force, option="--raw")
         self._write(rawformat.MAGIC)
         versions = {"format_version": rawformat.VERSION, "abi_version": rawformat.ABI_VERSION}
         self._part(rawformat.HEAD, json.dumps(versions | dict(head)).encode())
@@ -46,4 +46,4 @@ class RawWriter:
             while rest:
                 rest = rest[self._file.stream.write(rest) :]
         except OSError as error:
-            raise write_error(self.path, error) from error
+            raise self._file.write_error(error) from error
