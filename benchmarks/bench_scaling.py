@@ -9,7 +9,7 @@ from typing import Any
 
 from many_paths import distinct_files
 from suite import Case, main
-from workload import FOOTER, Pipeline, new_recorder
+from workload import Pipeline, new_recorder
 
 from tracer._fast import Columns
 from tracer.capture.generator import pieces
@@ -67,8 +67,8 @@ class File(EngineAlone):
     """A recording from its start to the closed file."""
 
     covers = (
-        "recorder started, raw events in, everything written, synced to disk (fsync) and renamed. Not: making the "
-        "events, which happens in turns of 1,000,000 at most; after each the recorder's queue runs empty, timed"
+        "recorder started, raw events in, everything written with its footer, synced to disk (fsync) and renamed. Not: "
+        "making the events, which happens in turns of 1,000,000 at most; after each the queue runs empty, timed"
     )
 
     def __init__(self, folder: Path, *, pairs: int, **options: Any) -> None:
@@ -78,6 +78,7 @@ class File(EngineAlone):
 
     def begin(self) -> None:
         self.recorder = new_recorder(self.path)
+        self.recorder.describe(self.footer)
         self.handed = 0
 
     def turn(self) -> None:
@@ -88,7 +89,7 @@ class File(EngineAlone):
             time.sleep(0.0002)
 
     def end(self) -> None:
-        self.recorder.close(FOOTER)
+        self.recorder.close(self.footer())
 
     def consume(self, columns: Columns) -> None:
         self.handed += columns.rows

@@ -13,22 +13,24 @@ from workload import Pipeline
 from tracer import schema
 from tracer._fast import Columns
 from tracer.batch import record_batch
-from tracer.sinks.parquet_options import WRITER_OPTIONS
+from tracer.sinks.parquet_options import WRITER_OPTIONS, footer_keys
 
 
 class PyArrowAlone(Pipeline):
-    """Writes batches that are there to a file: the same rows, schema, row groups, codec and encodings as ours."""
+    """Writes batches that are there to a file: the same rows, schema, row groups, codec, encodings and
+    footer keys as ours."""
 
     def __init__(self, folder: Path, *, sync: bool = False, options: dict[str, Any] | None = None, **more: Any) -> None:
         super().__init__(folder, **more)
         self.sync = sync
         self.options = WRITER_OPTIONS if options is None else options
+        self.keys = footer_keys(self.footer())
         self.held: list[Columns] = []
         self.batches: list[pa.RecordBatch] = []
         self.covers = (
-            "pyarrow's ParquetWriter made, batches that are there written, footer written, file closed"
+            "pyarrow's ParquetWriter made, batches and footer keys that are there written, file closed"
             + (", and synced to disk (fsync)" if sync else "")
-            + ". Not: making the events and the batches"
+            + ". Not: making the events, the batches and the keys"
         )
 
     def prepare(self) -> None:
@@ -44,6 +46,7 @@ class PyArrowAlone(Pipeline):
         with pq.ParquetWriter(str(self.path), schema.SCHEMA, **self.options) as writer:
             for batch in self.batches:
                 writer.write_batch(batch, row_group_size=batch.num_rows)
+            writer.add_key_value_metadata(self.keys)
         if self.sync:
             with self.path.open("rb") as file:
                 os.fsync(file.fileno())

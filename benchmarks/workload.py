@@ -12,6 +12,7 @@ covers is its `covers`.
 from __future__ import annotations
 
 import itertools
+import os
 import platform
 import time
 from collections.abc import Iterator
@@ -21,14 +22,17 @@ from typing import Any, Protocol
 from tracer import syscalls
 from tracer._fast import Columns, Engine
 from tracer.capture.generator import Block, pieces
+from tracer.capture.kernel import LOSS_CAUSES
+from tracer.capture.target import Machine
 from tracer.live.fanout import Fanout
 from tracer.live.view import LiveView
-from tracer.pipeline import BATCH_ROWS, BLOCK_BYTES
+from tracer.losses import MOST_WINDOWS, Counters, LossWatch
+from tracer.pipeline import BATCH_ROWS, BLOCK_BYTES, footer
+from tracer.session import Clock, session_facts
 from tracer.sinks.recorder import DURABLE_S, ParquetRecorder
 from tracer.syscalls import ByteClass, calls_moving
 
 EVERY_CALL = frozenset(rule.name for rule in syscalls.TABLE)
-FOOTER = {"schema_version": "1", "loss": "{}", "command": "benchmark"}
 MIXES = ("ReadHeavy", "WriteHeavy", "MetadataHeavy", "DiverseAllTypes")
 
 
@@ -64,6 +68,12 @@ def every_call_engine(*, ask_proc: bool = False, capacity_rows: int = BATCH_ROWS
     return Engine(rules, names, syscalls.FAMILIES, capacity_rows=capacity_rows, ask_proc=ask_proc)
 
 
+def kernel_counters() -> Counters:
+    """Those of a kernel that has lost nothing."""
+    processors = range(os.cpu_count() or 1)
+    return {(cause, cpu): 0 for cause in LOSS_CAUSES for cpu in processors} | {("program_skipped", None): 0}
+
+
 class Pipeline:
     """Raw events through one engine; those that derive say where the rows go.
 
@@ -76,6 +86,9 @@ class Pipeline:
         self.pairs = pairs
         self.path = folder / "out.parquet"
         self.engine = every_call_engine(ask_proc=ask_proc)
+        clock = Clock.now()
+        self.facts = session_facts(clock, Machine(), EVERY_CALL)
+        self.losses = LossWatch(kernel_counters, self.engine.counters, clock.boot_ns, most=MOST_WINDOWS)
         block_bytes = min(BLOCK_BYTES, 4096 + 384 * pairs)
         self.stream: Iterator[list[Block]] = pieces(
             **{"mix": "DiverseAllTypes", "pairs": pairs, "block_bytes": block_bytes} | stream
@@ -83,6 +96,10 @@ class Pipeline:
         self.blocks: list[Block] = []
         self.first_engine = every_call_engine(capacity_rows=256)
         self.first_calls = pieces("ReadHeavy", 100, block_bytes=65_536)
+
+    def footer(self) -> dict[str, str]:
+        """What a recording tells of its session, made when it is asked for, as there."""
+        return footer(self.facts, self.losses.ledger.balance())
 
     def prepare(self) -> None:
         self.make_ready()
@@ -144,6 +161,7 @@ class HeadlessLoop(Pipeline):
 
     def start(self) -> None:
         self.recorder = self.make_recorder(self.path)
+        self.recorder.describe(self.footer)
         self.consume = self.recorder.write  # type: ignore[method-assign]
 
     def get_going(self) -> None:
@@ -160,13 +178,13 @@ class HeadlessLoop(Pipeline):
             time.sleep(0.0002)
 
     def finish(self) -> None:
-        self.recorder.close(FOOTER)
+        self.recorder.close(self.footer())
 
 
 class HeadlessFile(HeadlessLoop):
     covers = (
-        "recorder started, raw events in, everything written, synced to disk (fsync) and renamed. Not: making the "
-        "events"
+        "recorder started, raw events in, everything written with the footer of a session, synced to disk (fsync) "
+        "and renamed. Not: making the events"
     )
     make_recorder = staticmethod(new_recorder)
 
@@ -176,7 +194,7 @@ class HeadlessFile(HeadlessLoop):
     def run(self) -> None:
         self.start()
         self.feed()
-        self.recorder.close(FOOTER)
+        self.recorder.close(self.footer())
 
     def finish(self) -> None:
         pass
@@ -212,12 +230,13 @@ class TuiLoop(HeadlessLoop):
 
     def start(self) -> None:
         self.recorder = self.make_recorder(self.path)
+        self.recorder.describe(self.footer)
         self.fanout.start(self.recorder)
 
     def finish(self) -> None:
         self.fanout.wait()
         self.fanout.stop()
-        self.recorder.close(FOOTER)
+        self.recorder.close(self.footer())
 
 
 class TuiLoopSeen(TuiLoop):
@@ -231,7 +250,7 @@ class TuiLoopSeen(TuiLoop):
 class TuiFile(TuiLoop):
     covers = (
         "recorder started at a running fan-out, raw events in, statistics, stream ring and trie updated, everything "
-        "written, synced to disk (fsync) and renamed. Not: making the events"
+        "written with the footer that a session has, synced to disk (fsync) and renamed. Not: making the events"
     )
     make_recorder = staticmethod(new_recorder)
 
@@ -242,7 +261,7 @@ class TuiFile(TuiLoop):
         self.start()
         self.feed()
         self.fanout.stop()
-        self.recorder.close(FOOTER)
+        self.recorder.close(self.footer())
         self.fanout.wait()
 
     def finish(self) -> None:

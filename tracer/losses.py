@@ -207,7 +207,11 @@ class Ledger:
         """Both, of the same moment. Who looks is held up for as long as it takes to copy lists."""
         with self._lock:
             totals = self._totals()
-            accounts = [(key, [*account.windows, *self._unknown(account)]) for key, account in self._accounts.items()]
+            accounts = [
+                (key, [*account.windows, *self._unknown(account)])
+                for key, account in self._accounts.items()
+                if account.windows or account.total is None
+            ]
         return Balance(totals, _sorted(Entry(*key, *window) for key, windows in accounts for window in windows))
 
     def _totals(self) -> Losses:
