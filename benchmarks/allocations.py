@@ -13,7 +13,7 @@ the event loop nothing is written meanwhile (see counted.py), since that is the 
 
 memray's profile function, which would make a frame object for every Python call, is switched off: only its hooks in
 the allocators are used. A thread that is there already must do that itself: an operation that has some has a method
-`settle`, which makes each of them run `sys.setprofile(None)` before the counting begins. What tracing itself costs is
+`settle`, which makes each of them run `go_unprofiled()` before the counting begins. What tracing itself costs is
 taken off, as a traced run of nothing shows it. A run that memray's log has no beginning of (it happens) is run again.
 """
 
@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import memray
+from unprofiled import go_unprofiled
 from workload import Operation
 
 MARK_BYTES = 7_654_321  # an allocation that nothing else makes: it tells which thread is ours
@@ -108,8 +109,8 @@ def _traced(
     log = folder / "memray.bin"
     log.unlink(missing_ok=True)
     with memray.Tracker(log, trace_python_allocators=True):
-        sys.setprofile(None)
         threading.setprofile(None)
+        go_unprofiled()
         if settle is not None:
             settle()
         mark = bytearray(MARK_BYTES)

@@ -8,9 +8,9 @@ nothing is left out because it happened later.
 from __future__ import annotations
 
 import queue
-import sys
 from pathlib import Path
 
+from unprofiled import go_unprofiled
 from workload import HeadlessLoop, TuiLoop, new_view
 
 from tracer._fast import Columns
@@ -36,7 +36,7 @@ class UnwrittenRecorder(ParquetRecorder):
             self._handed -= 1
 
     def _take(self, columns: Columns) -> None:
-        sys.setprofile(None)  # see allocations.py
+        go_unprofiled()
         super()._take(columns)
         self._done.put(None)
 
@@ -51,7 +51,7 @@ class UnprofiledView:
         self._view = new_view()
 
     def consume(self, columns: Columns) -> None:
-        sys.setprofile(None)
+        go_unprofiled()
         self._view.consume(columns)
 
 
