@@ -421,9 +421,10 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--tools", help=f"which of those that are installed, by name [{','.join(names)}]")
     options = parser.parse_args()
-    options.tools = [tool for tool in tools() if options.tools is None or tool.name in options.tools.split(",")]
-    if not options.tools:
+    wanted = names if options.tools is None else options.tools.split(",")
+    if not set(wanted) <= set(names):
         parser.error(f"--tools knows {', '.join(names)} here")
+    options.tools = [tool for tool in tools() if tool.name in wanted]
     if options.quick:
         options.runs, options.seconds, options.count = 1, 0.2, 20_000
         options.rates = parse_rates("10k,max")

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-OWNERS = ("hostname", "python_executable", "boot_time", "runnable_threads", "uptime")
+OWNERS = ("hostname", "python_executable", "python_config_args", "boot_time", "runnable_threads", "uptime")
 
 Metadata = dict[str, str | int | float]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -13,11 +14,14 @@ import allocations
 import pyperf
 import pytest
 from allocations import Count, LogError, Nothing, run_and_count
+from bench_live import benchmark
 from conftest import TOP
+from machine import OWNERS as OWNER_KEYS
 from run import NAMED_CASES, SUITES, plan
 
 ENVIRONMENT = {"machine", "kernel", "python", "pyarrow", "numpy", "commit", "file_system"}
 MEMORY = {"allocations_per_operation", "bytes_per_operation", "allocations_counted"}
+OWNERS = set(OWNER_KEYS)
 NO_CLOCK = ["--debug-single-value", "--quiet"]
 
 BEGUN = ["headless_parquet_loop", "headless_parquet_file", "headless_parquet_loop_proc", "pyarrow_alone"]
@@ -157,6 +161,35 @@ def test_results_are_kept_and_compared(tmp_path: Path) -> None:
     printed = run_script("compare.py", str(first), str(second), "--min-speed", "5")
     assert re.search(r"^headless_parquet_loop/2000 +allocations +[0-9,]+ +[0-9,]+ +[0-9.]+$", printed, re.MULTILINE)
     assert re.search(r"^headless_parquet_loop/2000 +bytes ", printed, re.MULTILINE)
+    assert not OWNERS & set(notes)
+
+
+def test_live_results_are_compared_by_what_their_runs_say(tmp_path: Path) -> None:
+    def saved(name: str, slowdowns: list[float]) -> str:
+        runs = [{"slowdown": slowdown, "lost": 0, "bytes_per_row": 2.5} for slowdown in slowdowns]
+        figures = [benchmark(f"live dd, tracer{more}", [1e-6] * len(runs), runs) for more in ("", ", recorder")]
+        pyperf.BenchmarkSuite(figures).dump(str(tmp_path / name))
+        return str(tmp_path / name)
+
+    printed = run_script("compare.py", saved("a.json", [2.0, 9.0, 2.5]), saved("b.json", [5.0, 5.0, 1.0]))
+    lines = [line.split() for line in printed.splitlines() if line.startswith("live dd")]
+    assert [line[3:] for line in lines] == [
+        ["file", "bytes", "per", "row", "2.5", "2.5", "1.00"],
+        ["slowdown", "2.5", "5", "2.00"],
+        ["calls", "lost", "0", "0", "-"],
+    ]
+
+
+def test_committed_results_do_not_tell_whose_machine_it_was() -> None:
+    told = [path.name for path in sorted((TOP / "bench-profiles").glob("*.json")) if OWNERS & keys_in(path)]
+    assert not told
+
+
+def keys_in(path: Path) -> set[str]:
+    """All of a JSON file's."""
+    found: set[str] = set()
+    json.loads(path.read_text(), object_hook=found.update)
+    return found
 
 
 @pytest.mark.parametrize("names", [["nonsense"], ["pipelin"], ["pipeline", "ring"], ["live", "rw*"], ["ring", "no-*"]])
@@ -194,6 +227,13 @@ def test_the_live_suite_is_not_run_without_what_it_measures(tmp_path: Path) -> N
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2
     assert "tracer-cli is missing" in done.stderr.splitlines()[-1]
+
+
+def test_the_live_suite_leaves_out_no_tool_that_it_does_not_know() -> None:
+    command = [sys.executable, str(TOP / "benchmarks" / "bench_live.py"), "--quick", "--tools", "tracer-cli record,x"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--tools knows tracer-cli record" in done.stderr.splitlines()[-1]
 
 
 def test_what_is_no_result_is_told_in_a_line(tmp_path: Path) -> None:

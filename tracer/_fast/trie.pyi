@@ -21,10 +21,10 @@ class Trie:
     that weigh nothing are left out, and so are frames without a name.
 
     `max_nodes` (256 to 65,536) bounds the tree, `max_name_bytes` (64 KiB to 1 GiB) its names; an eighth of the one and
-    a quarter of the other is allowed besides to what has not got into the tree yet. When they are reached, the lightest
-    parts are folded into frames called `OTHER` in what holds them; the sums stay exact. Paths are told apart up to 128
-    components, and names up to an eighth of `max_name_bytes`. Sums above 2^64 - 1 begin at 0 again. Safe to use from
-    several threads.
+    a quarter of the other is allowed besides to what has not got into the tree yet. Once more than half of the
+    nodes or all room for names is taken, the lightest parts are folded into frames called `OTHER` in what holds them;
+    the sums stay exact. Paths are told apart up to 128 components, and names up to an eighth of `max_name_bytes`. Sums
+    above 2^64 - 1 begin at 0 again. Safe to use from several threads.
 
     Raises ValueError for an order, a metric or a limit that is not so.
     """
