@@ -215,6 +215,7 @@ class LiveSession:
         self._on_attached = on_attached
         self._flush_s = flush_s
         self._has_all = False
+        self._raw_failure: OutputError | None = None
         self._engine = new_engine(
             machine,
             wanted,
@@ -246,7 +247,7 @@ class LiveSession:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
         """End it; the raw stream of one that came to its end is complete then, and the hint of an error tells of it.
-        Raises OutputError if it can't be."""
+        Raises OutputError if it isn't, because it could not be written."""
         self._source.close()
         if self.raw is not None:
             # not before the rows were all handed out and written: if this fails, they are in their recording
@@ -255,6 +256,8 @@ class LiveSession:
 
     def _end_raw(self, raw: RawWriter, error: BaseException | None) -> None:
         try:
+            if self._raw_failure is not None:
+                raise self._raw_failure
             if self._has_all:
                 totals, entries = self.balance()
                 raw.close({"loss": totals, "losses": dumped(entries)})
@@ -302,7 +305,7 @@ class LiveSession:
                 yield from self._take()
             if drained < BUSY_BYTES and tracing:
                 time.sleep(POLL_S)
-            if tracing and (self.target.is_over() or self._should_stop()):
+            if tracing and (self.target.is_over() or self._should_stop() or self._raw_failure is not None):
                 self._source.detach()
                 tracing = False
         yield from self._take()
@@ -318,7 +321,15 @@ class LiveSession:
             if used < len(records):
                 yield from self._take()
         if self.raw is not None:
-            self.raw.write(self._engine.take_stream())
+            self._save(self.raw, self._engine.take_stream())
+
+    def _save(self, raw: RawWriter, records: bytes) -> None:
+        """If that fails, tracing ends, and the session as any does: its rows are complete up to then."""
+        if self._raw_failure is None:
+            try:
+                raw.write(records)
+            except OutputError as error:
+                self._raw_failure = error
 
     def _take(self) -> Iterator[Columns]:
         columns = self._engine.take()

@@ -181,11 +181,16 @@ class TestDiskFull:
         assert all(one != other for one, other in pairwise(called))  # dd takes turns: none is missing in between
 
     def test_raw_stream(self, small: Path, cli: Cli, work: Path) -> None:
+        """Tracing ends, and the recording is complete up to then."""
         ended = cli("record", "-o", "a.parquet", "--raw", small / "a.raw", *self.COMMAND, status=2)
+        said, _, error = ended.stderr.partition("\n")
         message = f"writing {small}/a.raw failed: No space left on device"
-        assert ended.stderr == refused(message, "make room, or give another place with --raw")
+        assert error == refused(message, "make room, or give another place with --raw")
         assert not list(small.iterdir())
-        assert not list(work.iterdir())
+        rows = re.fullmatch(r"tracer-cli: ([0-9,]+) rows in .*, nothing lost; a\.parquet, .*", said)
+        with recording.open(work / "a.parquet") as recorded:
+            assert rows is not None
+            assert recorded.rows == int(rows[1].replace(",", "")) > 1000
 
     def test_the_name_of_the_raw_stream_is_taken_meanwhile(self, cli: Cli, work: Path) -> None:
         ended = cli("record", "-o", "a.parquet", "--raw", "a.raw", "--", "sh", "-c", "echo other > a.raw", status=2)
