@@ -124,7 +124,7 @@ def _write_all(session: Session, recorder: ParquetRecorder) -> int:
         try:
             recorder.write(columns)
         except OutputError:
-            if not (recorder.has_failed and session.saves_raw):
+            if not session.saves_raw:
                 raise
             columns.release()
     return rows

@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -229,40 +228,40 @@ class LiveSession:
         self._boundary = Boundary()
         self.facts = session_facts(self.clock, target, wanted)
         self.saves_raw = raw is not None
-        self.raw = (
-            raw(
-                {
-                    "machine": machine,
-                    "table_version": syscalls.TABLE_VERSION,
-                    "failed_only": filters.failed_only,
-                    **self.facts,
-                }
-            )
-            if raw
-            else None
-        )
+        head = {"machine": machine, "table_version": syscalls.TABLE_VERSION, "failed_only": filters.failed_only}
+        try:
+            self.raw = raw(head | self.facts) if raw is not None else None
+        except OutputError:
+            self._source.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
-        """End it; the raw stream of one that came to its end is complete then, and the hint of an error tells of it.
-        Raises OutputError if it isn't, because it could not be written."""
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, *__: object) -> None:
+        """End it; the raw stream of one that came to its end is complete then. What became of it is in the hint of
+        `error`; raises OutputError if it could not be written, and nothing else has failed."""
         self._source.close()
-        if self.raw is not None:
+        if self.raw is None:
+            return
+        try:
             # not before the rows were all handed out and written: if this fails, they are in their recording
-            with suppress(OutputError) if kind is not None else nullcontext():
-                self._end_raw(self.raw, error)
+            self._end_raw(self.raw)
+            told = f"{self.raw.path} has what was traced until then" if self._has_all else None
+        except OutputError as failure:
+            if error is None:
+                raise
+            told = ": ".join(filter(None, (str(failure), failure.hint)))
+        if isinstance(error, TracerError):
+            error.hint = "; ".join(filter(None, (error.hint, told))) or None
 
-    def _end_raw(self, raw: RawWriter, error: BaseException | None) -> None:
+    def _end_raw(self, raw: RawWriter) -> None:
         try:
             if self._raw_failure is not None:
                 raise self._raw_failure
             if self._has_all:
                 totals, entries = self.balance()
                 raw.close({"loss": totals, "losses": dumped(entries)})
-                if isinstance(error, TracerError):
-                    error.hint = "; ".join(filter(None, (error.hint, f"{raw.path} has what was traced until then")))
         finally:
             raw.abort()
 
@@ -324,12 +323,14 @@ class LiveSession:
             self._save(self.raw, self._engine.take_stream())
 
     def _save(self, raw: RawWriter, records: bytes) -> None:
-        """If that fails, tracing ends, and the session as any does: its rows are complete up to then."""
+        """If that fails, tracing ends, and the session as any does: its rows are complete up to then. What there is of
+        the stream is removed at once: the recording may need its room."""
         if self._raw_failure is None:
             try:
                 raw.write(records)
             except OutputError as error:
                 self._raw_failure = error
+                raw.abort()
 
     def _take(self) -> Iterator[Columns]:
         columns = self._engine.take()

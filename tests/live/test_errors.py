@@ -180,17 +180,28 @@ class TestDiskFull:
         assert len(called) > 2000
         assert all(one != other for one, other in pairwise(called))  # dd takes turns: none is missing in between
 
-    def test_raw_stream(self, small: Path, cli: Cli, work: Path) -> None:
-        """Tracing ends, and the recording is complete up to then."""
-        ended = cli("record", "-o", "a.parquet", "--raw", small / "a.raw", *self.COMMAND, status=2)
+    @pytest.mark.parametrize("beside", [False, True])
+    def test_raw_stream(self, beside: bool, small: Path, cli: Cli, work: Path) -> None:
+        """Tracing ends, and the recording is complete up to then, on the same disk, too."""
+        output = (small if beside else work) / "a.parquet"
+        ended = cli("record", "-o", output, "--raw", small / "a.raw", *self.COMMAND, status=2)
         said, _, error = ended.stderr.partition("\n")
         message = f"writing {small}/a.raw failed: No space left on device"
         assert error == refused(message, "make room, or give another place with --raw")
-        assert not list(small.iterdir())
-        rows = re.fullmatch(r"tracer-cli: ([0-9,]+) rows in .*, nothing lost; a\.parquet, .*", said)
-        with recording.open(work / "a.parquet") as recorded:
+        assert [*small.iterdir(), *work.iterdir()] == [output]
+        rows = re.fullmatch(rf"tracer-cli: ([0-9,]+) rows in .*, nothing lost; {output}, .*", said)
+        with recording.open(output) as recorded:
             assert rows is not None
             assert recorded.rows == int(rows[1].replace(",", "")) > 1000
+
+    def test_recording_beside_a_raw_stream_whose_name_is_taken(self, small: Path, cli: Cli, work: Path) -> None:
+        command = ("sh", "-c", f"echo other > {work}/a.raw; exec {' '.join(self.COMMAND[1:])}")
+        ended = cli("record", "-o", small / "a.parquet", "--raw", "a.raw", "-e", "read,write", "--", *command, status=2)
+        (stream,) = work.glob(".a.raw.*.tmp")
+        taken = f"a.raw has appeared meanwhile: what was written is complete, and in {stream.name}"
+        message = f"writing {small}/a.parquet failed: No space left on device"
+        assert ended.stderr == refused(message, f"make room, or give another place with -o; {taken}")
+        cli("replay", stream, "-o", "b.parquet")
 
     def test_the_name_of_the_raw_stream_is_taken_meanwhile(self, cli: Cli, work: Path) -> None:
         ended = cli("record", "-o", "a.parquet", "--raw", "a.raw", "--", "sh", "-c", "echo other > a.raw", status=2)

@@ -72,6 +72,20 @@ def test_one_whose_recorder_gives_it_its_name_meanwhile(tmp_path, monkeypatch, b
     assert names(tmp_path) == ([becomes] if becomes else [])
 
 
+def test_one_that_has_its_name_already_besides_the_other(tmp_path):
+    """Its recorder was killed between the two."""
+    scene = Scene(tmp_path)
+    scene.write(20, sync=True)
+    scene.file.finish({"schema_version": "2", "loss": "{}"})
+    left = scene.die()
+    os.link(left.main, scene.path)
+    found = recover(left)
+    assert found.is_complete
+    assert found.is_cleared
+    assert names(tmp_path) == [scene.path.name]
+    assert rows_in(scene.path) == list(range(20))
+
+
 def test_a_tail_that_is_cut_between_two_looks(tmp_path, monkeypatch):
     scene = Scene(tmp_path)
     for rows in (20, 5, 5):

@@ -1,5 +1,6 @@
 """Raw streams: what the writer saves the reader gives back, and no damage goes unnoticed."""
 
+import errno
 import json
 import os
 import platform
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_disk_faults import Fault, failing_writes
 
 from tracer import rawformat, schema
 from tracer.batch import record_batch
@@ -162,6 +164,13 @@ class TestWriter:
         with pytest.raises(OutputError, match="a exists"):
             RawWriter(tmp_path / "a", HEAD)
         assert (tmp_path / "a").read_text() == "old"
+
+    def test_one_whose_head_can_not_be_written_leaves_nothing(self, tmp_path, monkeypatch):
+        failing_writes(False)(monkeypatch, Fault(1, errno.ENOSPC))
+        with pytest.raises(OutputError, match="No space left") as failed:
+            RawWriter(tmp_path / "a", HEAD | {"selection": "x" * 20_000})
+        assert failed.value.hint == "make room, or give another place with --raw"
+        assert os.listdir(tmp_path) == []
 
 
 class TestLeftBehind:

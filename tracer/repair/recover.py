@@ -114,6 +114,8 @@ def recover(left: Leftover, output: Path | None = None, *, force: bool = False, 
         tail = stack.enter_context(_opened(left.tail))
         if main is None and tail is None:
             raise _nothing(left.main) if _is_there(left) else _gone(left.main)
+        # killed between the link and the end of the other name: the recording that would be replaced is this one
+        force = force or _is_same(left.main, output)
         recovered = _Recovery(left, output, main, tail, force=force).run()
         return recovered._replace(is_cleared=not keep and _remove(left))
 
@@ -281,6 +283,13 @@ def _opened(path: Path) -> Iterator[Window | None]:
         yield _Readable(descriptor, found.st_size, path) if found.st_size and _leads_to(path, found) else None
     finally:
         os.close(descriptor)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 def _leads_to(path: Path, found: os.stat_result) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tracer import rawformat
+from tracer.errors import OutputError
 from tracer.sinks.output_file import OutputFile
 
 
@@ -18,9 +19,13 @@ class RawWriter:
     def __init__(self, path: Path, head: Mapping[str, Any], *, force: bool = False) -> None:
         self.path = path
         self._file = OutputFile(path, force=force, option="--raw")
-        self._write(rawformat.MAGIC)
         versions = {"format_version": rawformat.VERSION, "abi_version": rawformat.ABI_VERSION}
-        self._part(rawformat.HEAD, json.dumps(versions | dict(head)).encode())
+        try:
+            self._write(rawformat.MAGIC)
+            self._part(rawformat.HEAD, json.dumps(versions | dict(head)).encode())
+        except OutputError:
+            self.abort()
+            raise
 
     def write(self, records: bytes) -> None:
         """Append whole records."""

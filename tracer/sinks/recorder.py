@@ -181,7 +181,8 @@ class ParquetRecorder:
             _thread.start_new_thread(self._run, ())
         except RuntimeError as error:
             self._running.release()
-            raise OutputError(f"{self.path} can't be written: {error}", hint=NO_THREAD_HINT) from error
+            self._failure = OutputError(f"{self.path} can't be written: {error}", hint=NO_THREAD_HINT)
+            raise self._failure from error
         self._is_begun = True
 
     def _finish(self, *, is_last: bool = False) -> None:
