@@ -13,6 +13,7 @@ from workload import Pipeline, new_recorder
 
 from tracer._fast import Columns
 from tracer.capture.generator import pieces
+from tracer.sinks.parquet_file import is_small
 
 PIECE = 1_000_000
 """Calls that are made ready at once: a longer run takes turns with the making of what comes next."""
@@ -68,7 +69,8 @@ class File(EngineAlone):
 
     covers = (
         "recorder started, raw events in, everything written with its footer, synced to disk (fsync) and renamed. Not: "
-        "making the events, which happens in turns of 1,000,000 at most; after each the queue runs empty, timed"
+        "making the events, which happens in turns of 1,000,000 at most; after each the queue runs empty, timed (but "
+        "for a small batch, which the recorder holds until more comes)"
     )
 
     def __init__(self, folder: Path, *, pairs: int, **options: Any) -> None:
@@ -79,12 +81,12 @@ class File(EngineAlone):
     def begin(self) -> None:
         self.recorder = new_recorder(self.path)
         self.recorder.describe(self.footer)
-        self.handed = 0
+        self.handed = self.held = 0
 
     def turn(self) -> None:
         self.feed()
         deadline = time.monotonic() + 60
-        while self.turns > 1 and self.recorder.rows < self.handed:
+        while self.turns > 1 and self.recorder.rows < self.handed - self.held:
             assert time.monotonic() < deadline, "the recorder doesn't write"
             time.sleep(0.0002)
 
@@ -93,6 +95,7 @@ class File(EngineAlone):
 
     def consume(self, columns: Columns) -> None:
         self.handed += columns.rows
+        self.held = columns.rows if is_small(columns.rows) else 0
         self.recorder.write(columns)
 
 
