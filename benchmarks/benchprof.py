@@ -443,13 +443,19 @@ def parse_options() -> tuple[Job, list[str]]:
     return Job(options.operation, options.pairs, memory_pairs, options.seconds, prefix), kinds
 
 
+def version_of(program: str) -> str:
+    """What a profiler says it is: some say only their number."""
+    told = first_line((beside(program), "--version"))
+    return told if program in told else f"{program} {told}"
+
+
 def main() -> None:
     """Make the profiles, print and save the text of each."""
     job, kinds = parse_options()
     require(kinds)
     about = [f"operation: {job.operation}", *(f"{key}: {value}" for key, value in machine().items())]
     for kind in kinds:
-        versions = "; ".join(first_line((beside(program), "--version")) for program in PROFILERS[kind])
+        versions = "; ".join(map(version_of, PROFILERS[kind]))
         try:
             text = "\n".join([*about, f"made with: {versions}", "", *PROFILES[kind](job)])
         except BaseException:

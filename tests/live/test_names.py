@@ -269,17 +269,6 @@ def test_what_can_not_be_spelled_takes_the_old_name_away(
     assert asked == (["../missing", "missing", f"{work}/missing"] if kind == "deep" else [])
 
 
-def test_failed_calls_whose_names_change_while_they_block(programs: Path, cli: Cli, work: Path) -> None:
-    """With -Z a name is asked for when the call has failed: it is shown if it was the same when the call began."""
-    cli("record", "-Z", "-o", "out.parquet", "-e", "read,pread64,truncate", "--", programs / "changed_meanwhile")
-    rows = pq.read_table(work / "out.parquet").to_pylist()
-    terminal, elsewhere, *reads, pipe, unchanged, moved = [row["file"] for row in rows]
-    assert reads == [f"{work}/unchanged", *(None, f"{work}/other"), None, *(None, f"{work}/renamed-2"), None]
-    assert (terminal, elsewhere) == (None, None)
-    assert pipe.startswith("pipe:[")
-    assert (unchanged, moved) == (f"{work}/leased", "leased-too")
-
-
 def test_files_that_a_supervisor_opens(programs: Path, cli: Cli, work: Path) -> None:
     """What the kernel program found behind the end of a refused call has to be told again."""
     cli("record", "-o", "out.parquet", "-e", "pwrite64", "--", programs / "answered")

@@ -159,3 +159,16 @@ def test_programs_that_are_run_by_a_relative_path(programs: Path, cli: Cli, work
     assert len(rows) == len(truth) == 300
     assert [row for row in rows if row["file"] not in {None, "program", truth[row["pid"]]}] == []
     assert any(row["file"] == truth[row["pid"]] for row in rows)
+
+
+def test_failed_calls_whose_names_change_while_they_block(programs: Path, cli: Cli, work: Path) -> None:
+    """With -Z a name is asked for when the call has failed: it is shown if it was the same when the call began.
+
+    Nobody else may rename anything meanwhile: these are calls that block."""
+    cli("record", "-Z", "-o", "out.parquet", "-e", "read,pread64,truncate", "--", programs / "changed_meanwhile")
+    rows = pq.read_table(work / "out.parquet").to_pylist()
+    terminal, elsewhere, *reads, pipe, unchanged, moved = [row["file"] for row in rows]
+    assert reads == [f"{work}/unchanged", *(None, f"{work}/other"), None, *(None, f"{work}/renamed-2"), None]
+    assert (terminal, elsewhere) == (None, None)
+    assert pipe.startswith("pipe:[")
+    assert (unchanged, moved) == (f"{work}/leased", "leased-too")
