@@ -17,7 +17,7 @@
 /* The enter of a call like the thread's last ones: all that has to be found out was remembered. Not 0 if that was
  * so.
  */
-static __always_inline int enter_quickly(u64 registers, const struct syscall_rule *rule, u64 id, u32 number)
+static __always_inline int enter_quickly(u64 registers, void *task, const struct syscall_rule *rule, u64 id, u32 number)
 {
 	struct recent_thread *recent = recent_thread();
 	u32 nargs = rule->nargs & TRACER_NARGS_MASK;
@@ -27,7 +27,7 @@ static __always_inline int enter_quickly(u64 registers, const struct syscall_rul
 		return 0;
 	u64 now = bpf_ktime_get_boot_ns();
 
-	if (nargs <= 3 ? read_few_args(args, registers) : read_args(args, registers))
+	if (nargs <= 3 ? read_few_args(args, task, registers) : read_all_args(args, task, registers))
 		return 0;
 	if (!is_remembered(recent, id, fd_argument(rule, args)))
 		return 0;

@@ -11,6 +11,7 @@
 #define BPF_PROBE_READ_USER 112
 #define BPF_PROBE_READ_USER_STR 114
 #define BPF_GET_CURRENT_TASK_BTF 158 /* older ones of bcc's don't know it */
+#define BPF_TASK_PT_REGS 175         /* nor this one */
 
 /* Where these helpers go by their own names, bcc reads all of /proc/kallsyms to see whether the kernel has them (Linux
  * 5.5): a third of the time that it takes to compile all this.
@@ -72,16 +73,39 @@ static __always_inline u8 exit_flags(void)
 }
 
 #if defined(__x86_64__)
+/* The first `count` arguments; as read_args. They are loaded from the registers with which the current task came into
+ * the kernel, which are those that the tracepoints tell of (Linux 5.15).
+ */
+static __always_inline int load_args(u64 *args, int count, void *task)
+{
+	static const u64 *(*registers_of)(const void *task) = (void *)BPF_TASK_PT_REGS;
+	const u64 *registers = registers_of(task);
+
+	if (*(const u16 *)(registers + 17) == USER32_CS)
+		return -1;
+	args[0] = registers[14];
+	args[1] = registers[13];
+	args[2] = registers[12];
+	if (count <= 3)
+		return 0;
+	args[3] = registers[7];
+	args[4] = registers[9];
+	args[5] = registers[8];
+	return 0;
+}
+
 /* Reads the arguments; not 0 for a program of 32 bits, whose numbers mean other calls, where the kernel does not tell it
  * of each call (compat.bpf.h).
  *
  * struct pt_regs from r10 on: r10 r9 r8 ax cx dx si di orig_ax ip cs (arch/x86/include/asm/ptrace.h). One read,
  * since each costs 40 ns.
  */
-static __always_inline int read_args(u64 *args, u64 registers)
+static __always_inline int read_all_args(u64 *args, void *task, u64 registers)
 {
 	u64 part[11];
 
+	if (HAS_TASK_REGISTERS)
+		return load_args(args, TRACER_MAX_ARGS, task);
 	if (bpf_probe_read_kernel(part, sizeof(part), (void *)(registers + 7 * 8)) || part[10] == USER32_CS)
 		return -1;
 	args[0] = part[7];
@@ -94,10 +118,12 @@ static __always_inline int read_args(u64 *args, u64 registers)
 }
 
 /* The first three arguments alone, as most calls have no more. */
-static __always_inline int read_few_args(u64 *args, u64 registers)
+static __always_inline int read_few_args(u64 *args, void *task, u64 registers)
 {
 	u64 part[6]; /* dx si di orig_ax ip cs */
 
+	if (HAS_TASK_REGISTERS)
+		return load_args(args, 3, task);
 	if (bpf_probe_read_kernel(part, sizeof(part), (void *)(registers + 12 * 8)) || part[5] == USER32_CS)
 		return -1;
 	args[0] = part[2];
@@ -119,7 +145,7 @@ static __always_inline u32 read_second_compat_arg(u64 registers)
 
 #elif defined(__aarch64__)
 /* struct user_pt_regs: regs[31], sp, pc, pstate; then orig_x0 and syscallno (arch/arm64/include/asm/ptrace.h) */
-static __always_inline int read_args(u64 *args, u64 registers)
+static __always_inline int read_all_args(u64 *args, void *task, u64 registers)
 {
 	if (bpf_probe_read_kernel(args, TRACER_MAX_ARGS * 8, (void *)registers))
 		return -1;
@@ -127,9 +153,9 @@ static __always_inline int read_args(u64 *args, u64 registers)
 	return 0;
 }
 
-static __always_inline int read_few_args(u64 *args, u64 registers)
+static __always_inline int read_few_args(u64 *args, void *task, u64 registers)
 {
-	return read_args(args, registers);
+	return read_all_args(args, task, registers);
 }
 
 static __always_inline u32 read_number(u64 registers)
@@ -146,5 +172,10 @@ static __always_inline u32 read_second_compat_arg(u64 registers)
 #else
 #error "only x86_64 and aarch64 are known"
 #endif
+
+static __always_inline int read_args(u64 *args, u64 registers)
+{
+	return read_all_args(args, current_task(), registers);
+}
 
 #endif

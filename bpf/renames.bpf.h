@@ -40,7 +40,7 @@ static __always_inline int renames(const struct syscall_rule *rule, u64 register
 	u64 args[TRACER_MAX_ARGS];
 
 	if (rule->effect == TRACER_EFFECT_IOCTL)
-		return !read_few_args(args, registers) && ioctl_renames(args[1]);
+		return !read_few_args(args, current_task(), registers) && ioctl_renames(args[1]);
 	return !!(rule->flags & TRACER_RULE_RENAMES);
 }
 

@@ -316,7 +316,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 		move_epoch();
 	if (!(rule->flags & (TRACER_RULE_WANTED | TRACER_RULE_STATE | TRACER_RULE_UNSEEN)))
 		return 0;
-	if (is_plain(rule) && enter_quickly(ctx->args[0], rule, id, number))
+	if (is_plain(rule) && enter_quickly(ctx->args[0], task, rule, id, number))
 		return 0;
 	struct call *call = current_call();
 	struct filter_config *cfg = filter();

@@ -93,8 +93,12 @@ OPTIONAL = (
 )
 """Fields that a kernel may lack, and the constant that says whether this one has them."""
 
-TASK_LOADS = "bpf_get_current_task_btf"
-"""The helper that gives a task whose fields need no other one to be read (Linux 5.11)."""
+FUNCTIONS = {
+    "HAS_TASK_LOADS": "bpf_get_current_task_btf",
+    "HAS_TASK_REGISTERS": "bpf_task_pt_regs",
+}
+"""Constant that says whether this kernel has it -> helper. The first gives a task whose fields need no other one to be
+read (Linux 5.11), the second such a task's registers (5.15)."""
 
 
 class _Type(ctypes.Structure):
@@ -186,7 +190,7 @@ def offsets(lib: Any) -> dict[str, int]:
         for fields, has in OPTIONAL:
             found |= _optional(types, fields, has)
         found["HAS_RING_REQUESTS"] &= all(types.has_tracepoint(name) for name in RING_TRACEPOINTS)
-        return found | {"HAS_TASK_LOADS": int(types.has_function(TASK_LOADS))}
+        return found | {has: int(types.has_function(helper)) for has, helper in FUNCTIONS.items()}
     finally:
         types.close()
 
