@@ -43,7 +43,13 @@ class Setup(NamedTuple):
         rules, names, failed_only = self
         families = syscalls.FAMILIES
         return Engine(
-            rules, names, families, capacity_rows=capacity, wall_offset_ns=WALL_OFFSET_NS, failed_only=failed_only
+            rules,
+            names,
+            families,
+            capacity_rows=capacity,
+            wall_offset_ns=WALL_OFFSET_NS,
+            failed_only=failed_only,
+            ahead_bytes=0,
         )
 
     def reference(self, block: bytes) -> Reference:

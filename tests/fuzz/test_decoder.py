@@ -34,7 +34,7 @@ def fuzzing(count: int) -> settings:
 
 
 def new_engine(**more: Any) -> Engine:
-    return Engine(RULES, syscalls.names("x86_64"), syscalls.FAMILIES, capacity_rows=CAPACITY, **more)
+    return Engine(RULES, syscalls.names("x86_64"), syscalls.FAMILIES, capacity_rows=CAPACITY, ahead_bytes=0, **more)
 
 
 def taken(engine: Engine) -> list[dict[str, Any]]:

@@ -20,7 +20,8 @@ class Engine:
     are looked up in /proc (a recorder's stream tells all that can be known). `failed_only`: only calls that failed or
     were interrupted become rows. `keep_stream`: what was handled, with /proc's answers in their places, is kept for
     `take_stream`.
-    `wall_offset_ns` (wall clock minus boot clock) goes with every batch.
+    `wall_offset_ns` (wall clock minus boot clock) goes with every batch. `ahead_bytes`: from so much memory of tables
+    and names on, what the next records need of it is fetched into the cache before they are handled.
 
     Raises ValueError if `rules`, `names`, `families` or `capacity_rows` has the wrong size.
     """
@@ -41,6 +42,7 @@ class Engine:
         ask_proc: bool = False,
         failed_only: bool = False,
         keep_stream: bool = False,
+        ahead_bytes: int = 4194304,
     ) -> Self: ...
     def feed(self, block: _Bytes, start: int = 0) -> int:
         """Handle a block of whole records from byte `start` on; the byte where it stopped.

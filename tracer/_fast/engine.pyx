@@ -5,12 +5,17 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
+from tracer._fast.ahead cimport fetch_ahead
 from tracer._fast.calls cimport Call, clear_call
 from tracer._fast.columns cimport ColumnBuilder
 from tracer._fast.events cimport event_header
 from tracer._fast.fdcache cimport FdCache
 from tracer._fast.pairer cimport Pairer
 from tracer._fast.records cimport record_bytes
+
+
+cdef enum:
+    AHEAD_BYTES = 4 << 20  # what lies nearer to a processor than its last, shared cache is less nearly everywhere
 
 
 @cython.final
@@ -21,23 +26,26 @@ cdef class Engine:
     are looked up in /proc (a recorder's stream tells all that can be known). `failed_only`: only calls that failed or
     were interrupted become rows. `keep_stream`: what was handled, with /proc's answers in their places, is kept for
     `take_stream`.
-    `wall_offset_ns` goes with every batch.
+    `wall_offset_ns` goes with every batch. `ahead_bytes`: from so much memory of tables and names on, what the next
+    records need of it is fetched into the cache before they are handled.
     """
 
     cdef readonly Pairer pairer
     cdef readonly ColumnBuilder builder
     cdef readonly uint64_t events
     cdef bint keep_stream
+    cdef uint64_t ahead_bytes
     cdef char *stream
     cdef size_t stream_bytes
     cdef size_t stream_capacity
 
     def __cinit__(self, const unsigned char[::1] rules not None, list names not None, tuple families not None, *,
                   int capacity_rows=1 << 16, int64_t wall_offset_ns=0, bint ask_proc=False,
-                  bint failed_only=False, bint keep_stream=False):
+                  bint failed_only=False, bint keep_stream=False, uint64_t ahead_bytes=AHEAD_BYTES):
         self.pairer = Pairer(rules, FdCache(), failed_only=failed_only, ask_proc=ask_proc)
         self.builder = ColumnBuilder(names, families, capacity_rows=capacity_rows, wall_offset_ns=wall_offset_ns)
         self.keep_stream = keep_stream
+        self.ahead_bytes = ahead_bytes
 
     def __dealloc__(self):
         free(self.stream)
@@ -69,9 +77,12 @@ cdef class Engine:
         cdef const char *record
         cdef Call *call
         cdef Py_ssize_t taken
+        cdef Py_ssize_t fetched = used if pairer.fd_cache.memory_bytes() >= self.ahead_bytes else size
         if builder.is_full():
             return used
         while used < size:
+            if used >= fetched:
+                fetched = fetch_ahead(pairer, data, used, size)
             record = data + used
             taken = record_bytes(record, size - used)
             if taken == 0:

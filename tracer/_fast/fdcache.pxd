@@ -132,6 +132,10 @@ cdef class FdCache:
 
     # What every call asks for is inline: modules can't inline each other's methods otherwise.
 
+    cdef inline uint64_t memory_bytes(self) noexcept nogil:
+        """Of tables and names."""
+        return self.table_bytes + self.texts.living_bytes
+
     cdef inline Process *get_process(self, uint32_t tgid, uint64_t now_ns) noexcept nogil:
         """The process, made if it is new; NULL when memory is out."""
         cdef Process *process = self.recent
