@@ -7,7 +7,7 @@ from typing import Any
 
 from counted import HeadlessLoopCounted, TuiLoopCounted
 from proc import PROC_CASES
-from pyarrow_alone import PyArrowAlone
+from pyarrow_alone import PLAIN_ZSTD, PyArrowAlone
 from suite import Case, main
 from workload import MIXES, PIPELINES
 
@@ -33,6 +33,8 @@ def cases() -> dict[str, Case]:
                 alone = partial(PyArrowAlone, pairs=pairs)
                 found[f"pyarrow_alone/{pairs}"] = Case(alone, values, memory="all")
                 found[f"pyarrow_alone_fsync/{pairs}"] = Case(partial(alone, sync=True), values, memory="all")
+                plain = partial(alone, options=PLAIN_ZSTD)
+                found[f"pyarrow_alone_plain_zstd/{pairs}"] = Case(plain, values, memory="all")
     for name in PIPELINES:
         for mix in MIXES:
             found[f"{name}/10000/{mix}"] = case(name, mix=mix, pairs=10_000)

@@ -20,6 +20,7 @@ WARM_UP_ROUNDS = 3
 RATIOS = (
     ("headless_parquet_file", "pyarrow_alone"),
     ("headless_parquet_file", "pyarrow_alone_fsync"),
+    ("headless_parquet_file", "pyarrow_alone_plain_zstd"),
     ("headless_parquet_file", "headless_parquet_file_plain"),
     ("tui_parquet_file", "headless_parquet_file"),
 )

@@ -16,9 +16,13 @@ from tracer.batch import record_batch
 from tracer.sinks.parquet_options import WRITER_OPTIONS, footer_keys
 
 
+PLAIN_ZSTD: dict[str, Any] = {"compression": "zstd"}
+"""What one tells pyarrow who has not looked for the best encodings."""
+
+
 class PyArrowAlone(Pipeline):
-    """Writes batches that are there to a file: the same rows, schema, row groups, codec, encodings and
-    footer keys as ours."""
+    """Writes batches that are there to a file: the same rows, schema, row groups and footer keys as ours; the same
+    codec and encodings too, unless `options` says otherwise."""
 
     def __init__(self, folder: Path, *, sync: bool = False, options: dict[str, Any] | None = None, **more: Any) -> None:
         super().__init__(folder, **more)
@@ -29,6 +33,7 @@ class PyArrowAlone(Pipeline):
         self.batches: list[pa.RecordBatch] = []
         self.covers = (
             "pyarrow's ParquetWriter made, batches and footer keys that are there written, file closed"
+            + ("" if options is None else f", with {options} and pyarrow's defaults")
             + (", and synced to disk (fsync)" if sync else "")
             + ". Not: making the events, the batches and the keys"
         )
