@@ -15,7 +15,6 @@ from tracer._fast import Columns
 from tracer.batch import record_batch
 from tracer.sinks.parquet_options import WRITER_OPTIONS, footer_keys
 
-
 PLAIN_ZSTD: dict[str, Any] = {"compression": "zstd"}
 """What one tells pyarrow who has not looked for the best encodings."""
 
