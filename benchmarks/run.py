@@ -2,8 +2,9 @@
 
 A name is that of a suite (pipeline, scaling, stages; live as root; all of them by default) or a pattern of benchmarks'
 names: `'headless_*'` runs them wherever they are, `pipeline '*/2000'` those of one suite. The live suite has no names:
-it runs as a whole. Each suite leaves `<suite>-<date>-<time>.json` in the folder. Options that are not known here go to
-each suite but live: `--fast`, `--rigorous`, `--no-memory`.
+it runs as a whole. Each suite leaves `<suite>-<date>-<time>.json` in the folder. With `--rounds 3` each suite but live
+runs three times, and a benchmark's values are those of all rounds: where others use the machine, too, a busy minute is
+one round's. Options that are not known here go to each suite but live: `--fast`, `--rigorous`, `--no-memory`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import importlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from suite import matches
+import pyperf
+from machine import forget_owner
+from suite import how_often, matches
 
 HERE = Path(__file__).parent
 NAMED_CASES = ("pipeline", "scaling", "stages")
@@ -27,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="suites, and patterns of benchmarks' names")
     parser.add_argument("-d", "--folder", type=Path, default=HERE.parent / "bench-profiles", help="where results go")
+    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="how often each suite runs")
     options, more = parser.parse_known_args()
     try:
         patterns = plan(options.names, {suite: names_of(suite) for suite in NAMED_CASES})
@@ -35,10 +40,13 @@ def main() -> int:
         return 2
     options.folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    statuses = [
-        run(suite, options.folder / f"{suite}-{stamp}.json", [*more, *only], asked=suite in options.names)
-        for suite, only in patterns.items()
-    ]
+    statuses = []
+    for suite, only in patterns.items():
+        output = options.folder / f"{suite}-{stamp}.json"
+        if suite == "live":
+            statuses.append(run_live(output, more, asked="live" in options.names))
+        else:
+            statuses.append(run_in_rounds(suite, output, [*more, *only], options.rounds))
     return max(statuses)
 
 
@@ -62,19 +70,49 @@ def plan(names: list[str], cases: dict[str, list[str]]) -> dict[str, list[str]]:
     return found | ({"live": []} if "live" in suites else {})
 
 
-def run(suite: str, output: Path, more: list[str], *, asked: bool) -> int:
-    """Run one suite; its exit status, 0 if it can't be run here and nobody asked for it by name."""
-    command = [sys.executable, str(HERE / f"bench_{suite}.py"), "-o", str(output), *more]
-    why_not = ""
-    if suite == "live":
-        quick = ["--quick"] if {"--fast", "--debug-single-value"} & set(more) else []
-        as_root = os.environ.get("AS_ROOT", "").split()
-        command = [*as_root, sys.executable, str(HERE / "bench_live.py"), "-o", str(output), *quick]
-        why_not = "" if as_root or os.geteuid() == 0 else "tracing needs root"
-    if why_not:
-        print(f"{suite}: left out, {why_not}", file=sys.stderr)
-        return int(asked)
+def run_in_rounds(suite: str, output: Path, more: list[str], rounds: int) -> int:
+    """Run one suite so often, and put what each round finds into one file; the exit status of the last one that ran.
+
+    Allocations are counted in the first round alone.
+    """
+    status = run(suite, output, more)
+    for _ in range(rounds - 1):
+        with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
+            again = Path(folder) / output.name
+            status = status or run(suite, again, [*more, "--no-memory"])
+            if status == 0:
+                add_values(output, again)
+    return status
+
+
+def add_values(output: Path, more: Path) -> None:
+    """Add the values of one file's benchmarks to those of another."""
+    found = pyperf.BenchmarkSuite.load(str(output))
+    for bench in pyperf.BenchmarkSuite.load(str(more)):
+        whole = found.get_benchmark(bench.get_name())
+        told = whole.get_metadata()
+        whole.add_runs(bench)
+        in_all = whole.get_metadata()  # without what only the first round has: allocations
+        whole.update_metadata({key: told[key] for key in told if key not in in_all} | how_often(whole))
+    found.dump(str(output), replace=True)
+    forget_owner(output)
+
+
+def run(suite: str, output: Path, more: list[str]) -> int:
     print(f"==== {suite}, into {output}", flush=True)
+    command = [sys.executable, str(HERE / f"bench_{suite}.py"), "-o", str(output), *more]
+    return subprocess.run(command, check=False).returncode
+
+
+def run_live(output: Path, more: list[str], *, asked: bool) -> int:
+    """Run the live suite; its exit status, 0 if it can't be run here and nobody asked for it by name."""
+    quick = ["--quick"] if {"--fast", "--debug-single-value"} & set(more) else []
+    as_root = os.environ.get("AS_ROOT", "").split()
+    if not as_root and os.geteuid() != 0:
+        print("live: left out, tracing needs root", file=sys.stderr)
+        return int(asked)
+    print(f"==== live, into {output}", flush=True)
+    command = [*as_root, sys.executable, str(HERE / "bench_live.py"), "-o", str(output), *quick]
     return subprocess.run(command, check=False).returncode
 
 

@@ -164,6 +164,17 @@ def test_results_are_kept_and_compared(tmp_path: Path) -> None:
     assert not OWNERS & set(notes)
 
 
+def test_rounds_are_put_together(tmp_path: Path) -> None:
+    run_script("run.py", "headless_parquet_loop/2000", "pipeline", "-d", str(tmp_path), "--rounds", "3", *NO_CLOCK)
+    (saved,) = tmp_path.iterdir()
+    bench = results(saved)["headless_parquet_loop/2000"]
+    assert [len(run.values) for run in bench.get_runs()] == [1, 1, 1]
+    notes = bench.get_metadata()
+    assert set(notes) >= MEMORY
+    assert notes["measured"].startswith("in each of 3 processes ")
+    assert not OWNERS & keys_in(saved)
+
+
 def test_live_results_are_compared_by_what_their_runs_say(tmp_path: Path) -> None:
     def saved(name: str, slowdowns: list[float]) -> str:
         runs = [{"slowdown": slowdown, "lost": 0, "bytes_per_row": 2.5} for slowdown in slowdowns]
