@@ -22,7 +22,7 @@ SOURCES = sorted((TOP / "tracer" / "_fast").glob("*.pyx"))
 HEADERS = sorted((TOP / "tracer" / "_fast").glob("*.pxd"))
 HOT = {
     "ring": {"copy_records"},
-    "ahead": {"fetch_ahead", "find_uses", "used_descriptor", "fetch_tables", "fetch_entries", "fetch_names"},
+    "ahead": {"fetch_ahead", "entry_of", "used_descriptor"},
     "engine": {"run"},
     "records": {"take_other"},
     "pairer": {"on_enter", "on_exit", "end_call", "get_thread", "process_of"},

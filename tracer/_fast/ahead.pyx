@@ -1,17 +1,16 @@
 """Having what the next records need in the processor's cache before they are handled.
 
-With many threads and descriptors, tables and names are more than caches hold. A record then begins with loads that wait
-for one another: the thread's process, its table, the place of the entry in it, the entry, the name. Here each of these
-steps is taken for a group of records, whose loads don't wait for each other's. Nothing is changed or kept: what a
-record finds, it finds itself.
+A record of a call begins with loads that wait for one another: the thread, its process, the table, the descriptor's
+entry, its name. The last two are seldom in a cache that is near. Here they are fetched for a group of records, whose
+loads don't wait for each other's. Nothing is changed or kept: what a record finds, it finds itself.
 """
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint64_t
 
 from tracer._fast.events cimport (
     TRACER_ENTER, TRACER_EXIT, TRACER_HAS_NAME, TRACER_MAX_SYSCALLS, event_header, exit_body,
 )
-from tracer._fast.fdcache cimport CHUNK_ENTRIES, Entry, Table
+from tracer._fast.fdcache cimport Entry
 from tracer._fast.intmap cimport find
 from tracer._fast.pairer cimport Pairer, Thread
 from tracer._fast.records cimport record_bytes
@@ -22,17 +21,8 @@ cdef extern from *:
 
 
 cdef enum:
-    GROUP_USES = 16  # 8 or 32 are no faster
-    GROUP_RECORDS = 2 * GROUP_USES
+    GROUP_RECORDS = 32
     MOST_TEXT_BYTES = 80  # of most texts
-
-
-cdef struct Use:
-    # a descriptor that a record works on or returns, and how far on the way to its name this has come; NULL: no further
-    uint32_t fd
-    const Thread *thread
-    Entry *const *place  # of the pointer to its chunk
-    const Entry *entry
 
 
 cdef inline void fetch(const void *address, size_t size) noexcept nogil:
@@ -43,39 +33,39 @@ cdef inline void fetch(const void *address, size_t size) noexcept nogil:
 
 cdef Py_ssize_t fetch_ahead(Pairer pairer, const char *data, Py_ssize_t used, Py_ssize_t size) noexcept nogil:
     """Fetch what the records from byte `used` on need, a group of them; where the group ends."""
-    cdef Use uses[GROUP_USES]
-    cdef int count = 0
-    used = find_uses(pairer, data, used, size, uses, &count)
-    fetch_tables(uses, count, pairer.fd_cache.drops)
-    fetch_entries(uses, count)
-    fetch_names(uses, count)
-    return used
-
-
-cdef inline Py_ssize_t find_uses(Pairer pairer, const char *data, Py_ssize_t used, Py_ssize_t size, Use *uses,
-                                 int *count) noexcept nogil:
-    cdef const event_header *header
-    cdef const Thread *thread = NULL
+    cdef const Entry *entries[GROUP_RECORDS]
+    cdef const Entry *entry
     cdef Py_ssize_t taken
-    cdef uint32_t tid = 0  # the thread of no record
-    cdef int32_t fd
-    cdef int records = 0
-    while records < GROUP_RECORDS and count[0] < GROUP_USES and used < size:
+    cdef int i, count = 0
+    for _ in range(GROUP_RECORDS):
+        if used >= size:
+            break
         taken = record_bytes(data + used, size - used)
         if taken == 0:
-            return size
-        header = <const event_header *> (data + used)
-        if header.tid != tid:
-            tid = header.tid
-            thread = <const Thread *> find(&pairer.threads, tid)
-            prefetch(thread)
-        fd = used_descriptor(pairer, header)
-        if fd >= 0 and thread != NULL:
-            uses[count[0]] = Use(fd=<uint32_t> fd, thread=thread, place=NULL, entry=NULL)
-            count[0] += 1
+            used = size
+            break
+        entry = entry_of(pairer, <const event_header *> (data + used))
+        if entry != NULL:
+            fetch(entry, sizeof(Entry))
+            entries[count] = entry
+            count += 1
         used += taken
-        records += 1
+    for i in range(count):
+        if entries[i].name != NULL:
+            fetch(entries[i].name, MOST_TEXT_BYTES)
     return used
+
+
+cdef inline const Entry *entry_of(Pairer pairer, const event_header *header) noexcept nogil:
+    """Of the descriptor that a record's call works on or returns; NULL where there is none yet."""
+    cdef int32_t fd = used_descriptor(pairer, header)
+    cdef const Thread *thread
+    if fd < 0:
+        return NULL
+    thread = <const Thread *> find(&pairer.threads, header.tid)
+    if thread == NULL or thread.drops != pairer.fd_cache.drops:
+        return NULL
+    return pairer.fd_cache.slot(thread.process, fd)
 
 
 cdef inline int32_t used_descriptor(Pairer pairer, const event_header *header) noexcept nogil:
@@ -90,37 +80,3 @@ cdef inline int32_t used_descriptor(Pairer pairer, const event_header *header) n
     elif header.type == TRACER_EXIT and header.flags & TRACER_HAS_NAME and body_bytes >= sizeof(exit_body):
         return <int32_t> (<const exit_body *> body).ret
     return -1
-
-
-cdef inline void fetch_tables(Use *uses, int count, uint64_t drops) noexcept nogil:
-    cdef int i
-    for i in range(count):
-        if uses[i].thread.drops == drops:  # else its process may be gone
-            prefetch(uses[i].thread.process)
-        else:
-            uses[i].thread = NULL
-    for i in range(count):
-        if uses[i].thread != NULL:
-            prefetch(uses[i].thread.process.table)
-
-
-cdef inline void fetch_entries(Use *uses, int count) noexcept nogil:
-    cdef const Table *table
-    cdef int i
-    for i in range(count):
-        if uses[i].thread != NULL:
-            table = uses[i].thread.process.table
-            if uses[i].fd < <uint64_t> table.chunk_count * CHUNK_ENTRIES:
-                uses[i].place = &table.chunks[uses[i].fd // CHUNK_ENTRIES]
-                prefetch(uses[i].place)
-    for i in range(count):
-        if uses[i].place != NULL and uses[i].place[0] != NULL:
-            uses[i].entry = &uses[i].place[0][uses[i].fd % CHUNK_ENTRIES]
-            fetch(uses[i].entry, sizeof(Entry))
-
-
-cdef inline void fetch_names(Use *uses, int count) noexcept nogil:
-    cdef int i
-    for i in range(count):
-        if uses[i].entry != NULL and uses[i].entry.name != NULL:
-            fetch(uses[i].entry.name, MOST_TEXT_BYTES)

@@ -42,7 +42,7 @@ class Engine:
         ask_proc: bool = False,
         failed_only: bool = False,
         keep_stream: bool = False,
-        ahead_bytes: int = 4194304,
+        ahead_bytes: int = 131072,
     ) -> Self: ...
     def feed(self, block: _Bytes, start: int = 0) -> int:
         """Handle a block of whole records from byte `start` on; the byte where it stopped.

@@ -15,7 +15,7 @@ from tracer._fast.records cimport record_bytes
 
 
 cdef enum:
-    AHEAD_BYTES = 4 << 20  # what lies nearer to a processor than its last, shared cache is less nearly everywhere
+    AHEAD_BYTES = 128 << 10  # less stays in the nearest cache
 
 
 @cython.final
