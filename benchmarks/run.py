@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyperf
 from machine import forget_owner
-from suite import how_often, matches
+from suite import how_often, matches, print_table
 
 HERE = Path(__file__).parent
 NAMED_CASES = ("pipeline", "scaling", "stages")
@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="suites, and patterns of benchmarks' names")
     parser.add_argument("-d", "--folder", type=Path, default=HERE.parent / "bench-profiles", help="where results go")
-    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="how often each suite runs")
+    parser.add_argument("--rounds", type=positive, default=1, metavar="N", help="how often each suite runs")
     options, more = parser.parse_known_args()
     try:
         patterns = plan(options.names, {suite: names_of(suite) for suite in NAMED_CASES})
@@ -48,6 +48,13 @@ def main() -> int:
         else:
             statuses.append(run_in_rounds(suite, output, [*more, *only], options.rounds))
     return max(statuses)
+
+
+def positive(text: str) -> int:
+    """A number from 1 on. Raises ValueError, as argparse wants it."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
 
 
 def names_of(suite: str) -> list[str]:
@@ -76,12 +83,16 @@ def run_in_rounds(suite: str, output: Path, more: list[str], rounds: int) -> int
     Allocations are counted in the first round alone.
     """
     status = run(suite, output, more)
-    for _ in range(rounds - 1):
+    for number in range(2, rounds + 1):
         with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
             again = Path(folder) / output.name
+            print(f"==== round {number} of {rounds}", flush=True)
             status = status or run(suite, again, [*more, "--no-memory"])
             if status == 0:
                 add_values(output, again)
+    if status == 0 and rounds > 1:
+        print(f"==== all rounds, in {output}")
+        print_table(list(pyperf.BenchmarkSuite.load(str(output))))
     return status
 
 

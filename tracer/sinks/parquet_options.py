@@ -13,7 +13,7 @@ TEXT_COLUMNS = [column.name for column in schema.COLUMNS if column.type == schem
 
 REPEATED_COLUMNS = ["device", "mount_namespace", "flags", "ret", "bytes", "requested_bytes", "latency_ns"]
 """Numbers that come again and again, times of calls among them: as a dictionary's they are written in half to three
-quarters of the time, and take a tenth to a half less room."""
+quarters of the time, and take a tenth to a half less room (in recordings of sockets, results take more)."""
 
 DELTA_COLUMNS = dict.fromkeys(("seq", "time", "time_ns", "gap_ns", "fd", "inode"), "DELTA_BINARY_PACKED")
 """Columns that only grow, and numbers that are often near to the one before: differences take a tenth to a half less
