@@ -74,7 +74,7 @@ static __always_inline u8 exit_flags(void)
 
 #if defined(__x86_64__)
 /* The first `count` arguments; as read_args. They are loaded from the registers with which the current task came into
- * the kernel, which are those that the tracepoints tell of (Linux 5.15).
+ * the kernel, which are those that the tracepoints tell of (Linux 5.15). Here they are counted from the first, r15.
  */
 static __always_inline int load_args(u64 *args, int count, void *task)
 {
