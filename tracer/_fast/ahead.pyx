@@ -13,11 +13,8 @@ from tracer._fast.events cimport (
 from tracer._fast.fdcache cimport Entry
 from tracer._fast.intmap cimport find
 from tracer._fast.pairer cimport Pairer, Thread
+from tracer._fast.prefetch cimport prefetch
 from tracer._fast.records cimport record_bytes
-
-
-cdef extern from *:
-    void prefetch "__builtin_prefetch" (const void *address) nogil
 
 
 cdef enum:

@@ -9,6 +9,7 @@ from tracer._fast.batch cimport (
 )
 from tracer._fast.calls cimport Call, argument, descriptor_argument, is_errno
 from tracer._fast.events cimport TRACER_MAX_SYSCALLS, TRACER_QUANTITY_EPOLL_CTL, TRACER_QUANTITY_NONE, syscall_rule
+from tracer._fast.prefetch cimport LINE_BYTES, prefetch_to_write
 from tracer._fast.text cimport Text, drop, new_text
 from tracer._fast.values cimport (
     address_space, call_flags, device_number, file_offset, moved_bytes, requested_bytes, requested_sleep, timeout,
@@ -22,6 +23,8 @@ cdef enum:
     EPOLL_DEL = 2
     EPOLL_MOD = 3
     IN_SECOND_PLACE = 1  # of a text, since it may be a file as well
+    LINE_ROWS = LINE_BYTES // 8
+    ROWS_AHEAD = 3 * LINE_ROWS  # 2, 5 and 8 lines gain as much or a little less
 
 FILE_SOURCES = ("arg", "fd", "proc", "kernel")  # by the codes of fdcache.Source
 
@@ -123,6 +126,8 @@ cdef class ColumnBuilder:
         cdef int64_t row = self.rows
         cdef BitPlace place = bit_place(row)
         cdef Pointers *at = &self.at
+        if row % LINE_ROWS == 0:
+            fetch_lines(at, row + ROWS_AHEAD)
         at.time_ns[row] = <int64_t> call.enter_ns
         at.pid[row] = <int32_t> call.tgid
         at.tid[row] = <int32_t> call.tid
@@ -186,6 +191,28 @@ cdef class ColumnBuilder:
         if call.has_aux and op != EPOLL_DEL:
             at.epoll_events[row] = <int64_t> <uint32_t> call.aux[0]
             mark(at.has_epoll_events, place)
+
+
+cdef inline void fetch_lines(const Pointers *at, int64_t row) noexcept nogil:
+    """Ask for where a row goes in the columns that have a value for many calls: of its own accord the processor follows
+    fewer streams than these."""
+    prefetch_to_write(at.time_ns + row)
+    prefetch_to_write(at.gap_ns + row)
+    prefetch_to_write(at.latency_ns + row)
+    prefetch_to_write(at.comm + row)
+    prefetch_to_write(at.pid + row)
+    prefetch_to_write(at.tid + row)
+    prefetch_to_write(at.syscall + row)
+    prefetch_to_write(at.family + row)
+    prefetch_to_write(at.fd + row)
+    prefetch_to_write(at.ret + row)
+    prefetch_to_write(at.bytes + row)
+    prefetch_to_write(at.requested_bytes + row)
+    prefetch_to_write(at.flags + row)
+    prefetch_to_write(at.file + row)
+    prefetch_to_write(at.file_source + row)
+    prefetch_to_write(at.device + row)
+    prefetch_to_write(at.inode + row)
 
 
 cdef void fill_numbers(Pointers *at, int64_t row, BitPlace place, const Call *call,

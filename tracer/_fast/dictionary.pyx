@@ -4,6 +4,7 @@ from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
+from tracer._fast.prefetch cimport LINE_BYTES, prefetch_to_write
 from tracer._fast.text cimport Text
 from tracer._fast.utf8 cimport keep_utf8
 
@@ -123,9 +124,17 @@ cdef int grow_table(Dictionary *dictionary) noexcept nogil:
     return 0
 
 
+cdef inline void fetch_ends(const Dictionary *dictionary) noexcept nogil:
+    """Ask for where the next texts go, but for their places in the table."""
+    prefetch_to_write(dictionary.data + dictionary.used + 8 * LINE_BYTES)
+    prefetch_to_write(<const char *> (dictionary.hashes + dictionary.count) + 2 * LINE_BYTES)
+    prefetch_to_write(<const char *> (dictionary.offsets + dictionary.count) + 2 * LINE_BYTES)
+
+
 cdef bint add_text(Dictionary *dictionary, Text *text, int place, int32_t *code) noexcept nogil:
     """The rest of `encode`, for a text that this batch has not seen under this object."""
     cdef uint64_t hashed
+    fetch_ends(dictionary)
     if reserve_dictionary(dictionary, <uint64_t> text.size * 4 + 8) < 0:
         code[0] = keep_text(dictionary, 0, hash_bytes(dictionary.data, 0))
         return False

@@ -11,10 +11,12 @@ from tracer._fast.columns cimport ColumnBuilder
 from tracer._fast.events cimport event_header
 from tracer._fast.fdcache cimport FdCache
 from tracer._fast.pairer cimport Pairer
+from tracer._fast.prefetch cimport LINE_BYTES, prefetch
 from tracer._fast.records cimport record_bytes
 
 
 cdef enum:
+    RECORDS_AHEAD_BYTES = 4096  # some forty records; with 1024 and 16384 bytes it gains less
     AHEAD_BYTES = 128 << 10  # less is there mostly, as that of one command is: it would cost a tenth of the time
 
 
@@ -84,6 +86,8 @@ cdef class Engine:
             if used >= fetched:
                 fetched = fetch_ahead(pairer, data, used, size)
             record = data + used
+            prefetch(record + RECORDS_AHEAD_BYTES)
+            prefetch(record + RECORDS_AHEAD_BYTES + LINE_BYTES)  # a record is seldom longer than two lines
             taken = record_bytes(record, size - used)
             if taken == 0:
                 pairer.malformed += 1
