@@ -1,4 +1,4 @@
-"""Files of the pipeline over what they are compared with, in turns: python benchmarks/in_turns.py [PAIRS] [ROUNDS].
+"""Files of the pipeline over what they are compared with, in turns.
 
 Every round runs each operation once, one right after the other, so that a machine that is busy for a while is busy for
 all of them; a ratio is that of one round. Prints the median of the rounds' ratios, their quartiles, and the medians of
@@ -7,12 +7,12 @@ the times. What the timers cover: see workload.py and pyarrow_alone.py.
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
-from bench_pipeline import CASES
+from bench_pipeline import CASES, SIZES
 from machine import machine
 from workload import timed
 
@@ -40,8 +40,19 @@ def rounds(pairs: int, count: int, folder: Path) -> list[dict[str, float]]:
     return found[WARM_UP_ROUNDS:]
 
 
+def two_or_more(text: str) -> int:
+    """How many rounds: quartiles want two. Raises ValueError, as argparse wants it."""
+    if int(text) < 2:
+        raise ValueError(text)
+    return int(text)
+
+
 def main() -> None:
-    pairs, count = (int(text) for text in (*sys.argv[1:], *("2000", "101")[len(sys.argv) - 1 :]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pairs", type=int, nargs="?", choices=SIZES, default=SIZES[0])
+    parser.add_argument("rounds", type=two_or_more, nargs="?", default=101, metavar="ROUNDS", help="2 or more (101)")
+    options = parser.parse_args()
+    pairs, count = options.pairs, options.rounds
     print("\n".join(f"{key}: {value}" for key, value in machine().items()))
     with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
         found = rounds(pairs, count, Path(folder))

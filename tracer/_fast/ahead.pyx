@@ -13,19 +13,13 @@ from tracer._fast.events cimport (
 from tracer._fast.fdcache cimport Entry
 from tracer._fast.intmap cimport find
 from tracer._fast.pairer cimport Pairer, Thread
-from tracer._fast.prefetch cimport prefetch
+from tracer._fast.prefetch cimport prefetch_both_ends
 from tracer._fast.records cimport record_bytes
 
 
 cdef enum:
     GROUP_RECORDS = 32
     MOST_TEXT_BYTES = 80  # of most texts
-
-
-cdef inline void fetch(const void *address, size_t size) noexcept nogil:
-    """Ask for the lines in which the first and the last of `size` bytes lie."""
-    prefetch(address)
-    prefetch(<const char *> address + size - 1)
 
 
 cdef Py_ssize_t fetch_ahead(Pairer pairer, const char *data, Py_ssize_t used, Py_ssize_t size) noexcept nogil:
@@ -43,13 +37,13 @@ cdef Py_ssize_t fetch_ahead(Pairer pairer, const char *data, Py_ssize_t used, Py
             break
         entry = entry_of(pairer, <const event_header *> (data + used))
         if entry != NULL:
-            fetch(entry, sizeof(Entry))
+            prefetch_both_ends(entry, sizeof(Entry))
             entries[count] = entry
             count += 1
         used += taken
     for i in range(count):
         if entries[i].name != NULL:
-            fetch(entries[i].name, MOST_TEXT_BYTES)
+            prefetch_both_ends(entries[i].name, MOST_TEXT_BYTES)
     return used
 
 

@@ -14,3 +14,9 @@ cdef extern from *:
 
 cdef enum:
     LINE_BYTES = 64  # what a cache holds in one piece, on all processors that are meant
+
+
+cdef inline void prefetch_both_ends(const void *address, size_t size) noexcept nogil:
+    """Ask for the lines in which the first and the last of `size` bytes lie."""
+    prefetch(address)
+    prefetch(<const char *> address + size - 1)
