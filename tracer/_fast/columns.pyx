@@ -194,8 +194,8 @@ cdef class ColumnBuilder:
 
 
 cdef inline void fetch_lines(const Pointers *at, int64_t row) noexcept nogil:
-    """Ask for where a row goes in the columns that have a value for many calls: of its own accord the processor follows
-    fewer streams than these."""
+    """Ask for where a row goes in the columns that have a value for many calls: they are more streams of stores than a
+    processor is likely to follow of its own accord (docs/performance-baseline.md, step 9)."""
     prefetch_to_write(at.time_ns + row)
     prefetch_to_write(at.gap_ns + row)
     prefetch_to_write(at.latency_ns + row)
