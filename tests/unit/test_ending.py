@@ -37,7 +37,8 @@ from tracer.sinks.output_file import OutputFile
 
 def work(_):
     print("begun", flush=True)
-    time.sleep(1000)
+    while True:  # a signal that comes just before a sleep is heard after it only
+        time.sleep(0.01)
 
 OutputFile.complete = work
 main()
