@@ -35,7 +35,8 @@ WRITER_OPTIONS: dict[str, Any] = {
 sockets and maps, and on generated calls (bench-profiles/wins-20261130.txt)."""
 
 GROUP_ROWS = 1 << 17
-"""Rows of a full row group."""
+"""Rows of a full row group, which small batches are merged into. (A recorder's batch of a quarter of that and more is
+one by itself.)"""
 
 GROUP_BYTES = 32 << 20
 """Memory of one: rows with long names of their own make one earlier."""
