@@ -65,7 +65,7 @@ class Statistics:
             if row["gap_ns"] is not None:
                 self.gap_buckets[bisect_right(BOUNDS_NS, row["gap_ns"])] += 1
                 self.gaps.append(row["gap_ns"])
-            self.start_ns = row["time_ns"] if self.start_ns is None else self.start_ns
+            self.start_ns = row["time_ns"] if self.start_ns is None else min(self.start_ns, row["time_ns"])
             self.last_ns = max(self.last_ns, row["time_ns"] + (row["latency_ns"] or 0))
 
     def add(self, group: Group, row: Row) -> None:

@@ -38,7 +38,7 @@ HOT = {
     "procfs": {"ask_name", "ask_comm", "is_gone", "fill_header", "add_record"},
     "statistics": {"add_rows", "add_chunk", "add_gap", "add_time", "find_syscall", "find_directory", "find_place"},
     "groups": {"keep_best_half", "fold", "index_keys", "move_window", "compact"},
-    "sketch": {"widen", "add_slowly", "merge"},
+    "sketch": {"widen", "add_slowly", "add_sparsely", "add_listed", "list_bins", "merge"},
     "rowring": {"add", "copy_rows"},
     "trie": {"add_rows", "step", "make_step", "go", "named_child", "add", "add_to_directory", "add_to_tree", "walk"},
     "tree": {"compact", "keep_heavy", "sum_up"},

@@ -47,6 +47,17 @@ def test_a_window_grows_both_ways_from_anywhere() -> None:
             assert sum(sketch_of(values).bins_by_value().values()) == 5
 
 
+@given(st.permutations(range(0, 60)), st.integers(1, 60), st.integers(1, 300))
+def test_values_few_and_far_apart_are_counted_in_any_order(octaves: list[int], few: int, times: int) -> None:
+    sketch = sketch_of([1 << octave for octave in octaves[:few]])
+    sketch.add(1 << octaves[0], times)
+    assert sketch.bins_by_value() == {
+        next(iter(sketch_of([1 << octave]).bins_by_value())): 1 + times * (octave == octaves[0])
+        for octave in octaves[:few]
+    }
+    assert list(sketch.bins_by_value()) == sorted(sketch.bins_by_value())
+
+
 def test_small_values_have_a_bin_each() -> None:
     assert sketch_of(list(range(64))).bins_by_value() == dict.fromkeys(range(64), 1)
 
@@ -55,7 +66,7 @@ def test_without_values_a_quantile_is_zero() -> None:
     assert LatencySketch().quantile(0.5) == 0
 
 
-MANY = st.one_of(st.integers(1, 3), st.integers((1 << 32) - 3, (1 << 32) - 1))
+MANY = st.one_of(st.integers(1, 3), st.integers(250, 260), st.integers((1 << 32) - 3, (1 << 32) - 1))
 
 
 @given(st.lists(st.tuples(VALUES, MANY), max_size=30), st.lists(st.tuples(VALUES, MANY), max_size=30))

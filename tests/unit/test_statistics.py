@@ -225,6 +225,20 @@ def test_a_directory_has_its_direct_children_only() -> None:
     assert {row.name: row.calls for row in shot.directories.rows} == {"/a": 2, "/a/b": 1, "/": 1}
 
 
+def test_files_with_few_latencies_each_don_t_use_the_bins_up() -> None:
+    """As most files of a real recording: not called often, but each time another latency."""
+    statistics = Statistics(READS, WRITES, max_keys=1000, max_bins=1 << 16)
+    stream = [
+        access(b"/%d" % (n % 1000), 500 + (n * 7919) % 1000 << n // 1000 % 14, at=n << 26) for n in range(1000 * 30)
+    ]
+    for columns in batches(chunks(stream, 500)):
+        statistics.consume(columns)
+    files = snapshot(statistics, shown=1024).files
+    assert files.other_keys == 0
+    assert {row.calls for row in files.rows} == {30}
+    assert len(files.rows) == 1000
+
+
 def test_directories_are_ranked_by_themselves() -> None:
     busy = [access(b"/busy/%d" % n, 10, at=1000 * n) for n in range(500)]
     slow = [access(b"/slow%d/x" % n, 900, at=10**7 + 1000 * n) for n in range(70)]
@@ -251,6 +265,19 @@ def test_latencies_are_in_the_bucket_below_their_bound() -> None:
     latencies = [999, 1000, 9999, 10_000, 999_999_999, 1_000_000_000, 1 << 50]
     shot = counted([call(latency=latency, at=n << 52) for n, latency in enumerate(latencies)])
     assert shot.latency_buckets == (1, 2, 1, 0, 0, 0, 1, 2)
+
+
+def test_seconds_count_from_the_first_begin_whatever_ends_first() -> None:
+    begin = wire.encode(wire.Enter(syscall=NUMBERS["read"], args=(3, 0, 9, 0, 0, 0), time_ns=10**9, tgid=1, tid=1))
+    end = wire.encode(wire.Exit(syscall=NUMBERS["read"], ret=0, time_ns=11 * 10**9, tgid=1, tid=1))
+    statistics = LiveStatistics(READS, WRITES)
+    for columns in batches([begin, call(at=6 * 10**9, tid=2, pid=2), end]):
+        statistics.consume(columns)
+    assert statistics.snapshot().seconds == 10.0
+    statistics.reset(20 * 10**9)
+    for columns in batches([call(at=19 * 10**9, latency=2 * 10**9)]):
+        statistics.consume(columns)
+    assert statistics.snapshot().seconds == 1.0, "a call that was under way at the reset begins no earlier"
 
 
 def test_rates_are_over_the_seconds_since_the_reset() -> None:

@@ -3,7 +3,8 @@
 A table holds at most `max_keys` keys, `max_text` bytes of their texts and about `max_bins` bins of their sketches
 (beyond by what the rows between two calls of `has_room` add). When one is used up, `compact` keeps the better half of
 the keys, those with more latency in sum (to a 32nd; of equal ones the newer), and merges the rest into the group
-`other`: nothing counted is ever lost. A key that comes back begins anew. All in all a key costs a constant time.
+`other`: nothing counted is ever lost. Where that half alone has more than half of the bins, or of the text, it keeps
+the better half of it, and so on. A key that comes back begins anew. All in all a key costs a constant time.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t

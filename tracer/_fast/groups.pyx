@@ -5,7 +5,8 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from tracer._fast.sketch cimport (
-    BIN_COUNT, FULL_WINDOW, Bins, Sketch, add_wide, bin_of, count_at, first_bin, give_window, window_size,
+    BIN_COUNT, FULL_WINDOW, Bins, Sketch, add_wide, bin_at, bin_of, count_at, first_bin, give_window, is_sparse,
+    window_size,
 )
 
 
@@ -31,17 +32,18 @@ cdef inline void fold(Groups *groups, uint32_t group, Counts *sum) noexcept nogi
     """Merge a group into `other`, whose window is full and wide: no memory is needed. Its counts are added to `sum`."""
     cdef Sketch *sketch = &groups.sketches[group]
     cdef const uint32_t *cells = groups.bins.data + sketch.window
-    cdef uint32_t *into = groups.bins.data + groups.sketches[OTHER].window + first_bin(sketch)
+    cdef uint32_t *others = groups.bins.data + groups.sketches[OTHER].window
+    cdef uint32_t *into = others + first_bin(sketch)
     cdef uint32_t i
     groups.folded += groups.counts[group].calls > 0
     groups.text_live -= groups.name_bytes if groups.name_bytes else groups.keys[group].size
     add_counts(sum, &groups.counts[group])
-    if sum.calls <= <uint32_t> -1:  # no bin can exceed 32 bits
+    if sum.calls <= <uint32_t> -1 and not is_sparse(sketch):  # no bin can exceed 32 bits
         for i in range(sketch.size):
             into[i] += cells[i]
     else:
         for i in range(sketch.size):
-            add_wide(into, FULL_WINDOW, i, count_at(cells, sketch, i))
+            add_wide(others, FULL_WINDOW, bin_at(cells, sketch, i), count_at(cells, sketch, i))
     give_window(&groups.bins, sketch)
 
 

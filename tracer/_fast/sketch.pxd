@@ -2,7 +2,9 @@
 
 A bin is a 32nd of an octave wide (values below 64 have one each), and a quantile is told as the middle of its bin: at
 most 1/64 off. Any 64-bit value has a bin. A sketch keeps only a window of bins around the values it has seen, a power
-of two long: one with a single latency has a single bin. Sketches merge without loss.
+of two long: one with a single latency has a single bin. Where values are few and far apart the window would be long and
+nearly empty: such a sketch is sparse, and lists its bins. Most files and processes are called a few times only, so that
+this decides how many of them there is memory for. Sketches merge without loss.
 
 A bin counts in 32 bits, until one of its sketch would exceed them: from then on the sketch is wide, with 32 more bits
 for each of its bins, and always takes the slower way. All values weigh the same, however many there are.
@@ -21,7 +23,11 @@ cdef enum:
     BIN_COUNT = 1920  # a bin for every uint64_t
     FULL_WINDOW = 2048  # the window that holds them all
     WIDE = 0x8000
+    SPARSE = 0x4000
     LEAST_WINDOW = 8
+    MOST_LISTED = 32  # bins of a sparse sketch; a window of as many is no longer
+    LISTED_COUNT_BITS = 8  # a bin with more values is one that many will follow: dense is faster
+    MOST_LISTED_COUNT = (1 << LISTED_COUNT_BITS) - 1
     WINDOW_SIZES = 10  # up to a full one that is wide
 
 
@@ -39,7 +45,9 @@ cdef struct Bins:
 
 cdef struct Sketch:
     uint32_t window  # where it begins; of a sketch with one bin or none, its single
-    uint16_t low  # the window's first bin; if the sketch is wide, WIDE is added, so that no bin seems to be in it
+    # The window's first bin, plus WIDE if the sketch is wide. If it is sparse, SPARSE alone: the window is a list, in
+    # order, of bins and how many values each has (in the lowest bits), and zeros. No bin seems to be in either.
+    uint16_t low
     uint16_t size  # bins; as many numbers follow with their upper halves in a wide one. 0: no value yet
 
 
@@ -61,8 +69,13 @@ cdef inline bint is_wide(const Sketch *sketch) noexcept nogil:
     return sketch.low & WIDE != 0
 
 
+cdef inline bint is_sparse(const Sketch *sketch) noexcept nogil:
+    return sketch.low & SPARSE != 0
+
+
 cdef inline uint32_t first_bin(const Sketch *sketch) noexcept nogil:
-    return sketch.low & (WIDE - 1)
+    """Of the window of a sketch that is not sparse."""
+    return sketch.low & (SPARSE - 1)
 
 
 cdef inline uint32_t window_size(const Sketch *sketch) noexcept nogil:
@@ -70,8 +83,15 @@ cdef inline uint32_t window_size(const Sketch *sketch) noexcept nogil:
     return <uint32_t> sketch.size << is_wide(sketch)
 
 
+cdef inline uint32_t bin_at(const uint32_t *cells, const Sketch *sketch, uint32_t i) noexcept nogil:
+    """The bin of a place in the window."""
+    return cells[i] >> LISTED_COUNT_BITS if is_sparse(sketch) else first_bin(sketch) + i
+
+
 cdef inline uint64_t count_at(const uint32_t *cells, const Sketch *sketch, uint32_t i) noexcept nogil:
-    """Values in a bin, counted from the window's first."""
+    """Values in the bin of a place in the window; 0 if it is none."""
+    if is_sparse(sketch):
+        return cells[i] & MOST_LISTED_COUNT
     return cells[i] | (<uint64_t> cells[sketch.size + i] << 32 if is_wide(sketch) else 0)
 
 

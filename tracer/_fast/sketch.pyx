@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 
 cdef int reserve_bins(Bins *bins, uint32_t size) noexcept nogil:
@@ -47,19 +47,35 @@ cdef int take_window(Bins *bins, uint32_t size, uint32_t *window) noexcept nogil
     return 0
 
 
+cdef inline uint32_t listed(const uint32_t *cells, const Sketch *sketch) noexcept nogil:
+    """How many bins a sparse sketch lists."""
+    cdef uint32_t count = 0
+    while count < sketch.size and cells[count]:
+        count += 1
+    return count
+
+
+cdef void copy_bins(uint32_t *window, uint32_t low, uint32_t size, const uint32_t *cells,
+                    const Sketch *sketch) noexcept nogil:
+    """Copy all of a sketch to an empty window that begins with the bin `low`."""
+    cdef uint32_t i
+    if is_sparse(sketch):
+        for i in range(listed(cells, sketch)):
+            window[bin_at(cells, sketch, i) - low] = <uint32_t> count_at(cells, sketch, i)
+        return
+    window += first_bin(sketch) - low
+    memcpy(window, cells, sketch.size * sizeof(uint32_t))
+    if is_wide(sketch):
+        memcpy(window + size, cells + sketch.size, sketch.size * sizeof(uint32_t))
+
+
 cdef int move(Bins *bins, Sketch *sketch, uint32_t low, uint32_t size, bint wide) noexcept nogil:
     """Give a sketch another window, which holds the one before; -1 when memory is out."""
     cdef uint32_t window
-    cdef uint32_t *cells
-    cdef const uint32_t *before
     if take_window(bins, size << wide, &window) < 0:
         return -1
     if sketch.size > 0:
-        before = bins.data + sketch.window
-        cells = bins.data + window + (first_bin(sketch) - low)
-        memcpy(cells, before, sketch.size * sizeof(uint32_t))
-        if is_wide(sketch):
-            memcpy(cells + size, before + sketch.size, sketch.size * sizeof(uint32_t))
+        copy_bins(bins.data + window, low, size, bins.data + sketch.window, sketch)
         give_window(bins, sketch)
     sketch.window = window
     sketch.low = <uint16_t> (low | (WIDE if wide else 0))
@@ -69,12 +85,13 @@ cdef int move(Bins *bins, Sketch *sketch, uint32_t low, uint32_t size, bint wide
 
 cdef int widen(Bins *bins, Sketch *sketch, uint32_t low, uint32_t high) noexcept nogil:
     """Make the window of a sketch hold the bins low to high, and what it held; -1 when memory is out."""
+    cdef const uint32_t *cells = bins.data + sketch.window
     cdef uint32_t size = LEAST_WINDOW
-    cdef uint32_t first = first_bin(sketch)
-    cdef bint down = sketch.size > 0 and low < first
+    cdef bint down = False
     if sketch.size > 0:
-        low = min(low, first)
-        high = max(high, first + sketch.size - 1)
+        down = low < bin_at(cells, sketch, 0)
+        low = min(low, bin_at(cells, sketch, 0))
+        high = max(high, bin_at(cells, sketch, listed(cells, sketch) - 1 if is_sparse(sketch) else sketch.size - 1))
     while size <= high - low:
         size *= 2
     if down:  # room below, where it was needed
@@ -91,12 +108,97 @@ cdef int make_wide(Bins *bins, Sketch *sketch) noexcept nogil:
     return move(bins, sketch, sketch.low, sketch.size, True)
 
 
+cdef int resize_list(Bins *bins, Sketch *sketch, uint32_t size) noexcept nogil:
+    """Give a sparse sketch a window for more bins; -1 when memory is out."""
+    cdef uint32_t window
+    if take_window(bins, size, &window) < 0:
+        return -1
+    memcpy(bins.data + window, bins.data + sketch.window, sketch.size * sizeof(uint32_t))
+    give_window(bins, sketch)
+    sketch.window = window
+    sketch.size = <uint16_t> size
+    return 0
+
+
+cdef int add_listed(Bins *bins, Sketch *sketch, uint32_t bin, uint64_t count) noexcept nogil:
+    """Count in a sparse sketch: 1 when that is done, 0 if it has to be dense for it, -1 when memory is out."""
+    cdef uint32_t *cells = bins.data + sketch.window
+    cdef uint32_t end = listed(cells, sketch)
+    cdef uint32_t at = 0
+    while at < end and cells[at] >> LISTED_COUNT_BITS < bin:
+        at += 1
+    if at < end and cells[at] >> LISTED_COUNT_BITS == bin:
+        count += cells[at] & MOST_LISTED_COUNT
+        if count <= MOST_LISTED_COUNT:
+            cells[at] = bin << LISTED_COUNT_BITS | <uint32_t> count
+        return count <= MOST_LISTED_COUNT
+    if count > MOST_LISTED_COUNT or end == MOST_LISTED:
+        return 0
+    if end == sketch.size:
+        if resize_list(bins, sketch, 2 * end) < 0:
+            return -1
+        cells = bins.data + sketch.window
+    memmove(cells + at + 1, cells + at, (end - at) * sizeof(uint32_t))
+    cells[at] = bin << LISTED_COUNT_BITS | <uint32_t> count
+    return 1
+
+
+cdef int list_bins(Bins *bins, Sketch *sketch) noexcept nogil:
+    """Make a sketch sparse whose window is no longer than a list: 1 when that is done, 0 if there would be no room for
+    another bin or one of them has too many values, -1 when memory is out."""
+    cdef uint32_t list_[MOST_LISTED]
+    cdef const uint32_t *cells = bins.data + sketch.window
+    cdef uint32_t window, i, count = 0
+    cdef uint32_t size = LEAST_WINDOW
+    for i in range(sketch.size):
+        if cells[i] > MOST_LISTED_COUNT:
+            return 0
+        if cells[i]:
+            list_[count] = bin_at(cells, sketch, i) << LISTED_COUNT_BITS | cells[i]
+            count += 1
+    if count == MOST_LISTED:
+        return 0
+    while size < count:
+        size *= 2
+    if take_window(bins, size, &window) < 0:
+        return -1
+    memcpy(bins.data + window, list_, count * sizeof(uint32_t))
+    give_window(bins, sketch)
+    sketch.window = window
+    sketch.low = SPARSE
+    sketch.size = <uint16_t> size
+    return 1
+
+
+cdef inline bint is_far(const Sketch *sketch, uint32_t bin) noexcept nogil:
+    """Whether a window that holds a bin and what a dense sketch holds is longer than the longest list."""
+    cdef uint32_t first = first_bin(sketch)
+    return max(first + sketch.size - 1, bin) - min(first, bin) >= MOST_LISTED
+
+
+cdef int add_sparsely(Bins *bins, Sketch *sketch, uint32_t bin, uint64_t count) noexcept nogil:
+    """Count in a bin that no window holds, if the sketch is sparse or should be: results as those of `add_listed`."""
+    cdef int done
+    if not is_sparse(sketch):
+        if not 0 < sketch.size <= MOST_LISTED or is_wide(sketch) or not is_far(sketch, bin):
+            return 0
+        done = list_bins(bins, sketch)
+        if done <= 0:
+            return done
+    return add_listed(bins, sketch, bin, count)
+
+
 cdef int add_slowly(Bins *bins, Sketch *sketch, uint32_t bin, uint64_t count) noexcept nogil:
-    """`add_to_bin` where the bin is outside the window, or full, or the sketch is wide."""
+    """`add_to_bin` where the bin is outside the window, or full, or the sketch is wide or sparse."""
     cdef uint32_t *cells
     cdef uint64_t sum
-    if bin - first_bin(sketch) >= sketch.size and widen(bins, sketch, bin, bin) < 0:
-        return -1
+    cdef int done
+    if is_sparse(sketch) or bin - first_bin(sketch) >= sketch.size:
+        done = add_sparsely(bins, sketch, bin, count)
+        if done != 0:
+            return min(done, 0)
+        if widen(bins, sketch, bin, bin) < 0:
+            return -1
     if not is_wide(sketch):
         cells = bins.data + sketch.window + (bin - sketch.low)
         sum = cells[0] + count
@@ -116,7 +218,7 @@ cdef int merge(Bins *into_bins, Sketch *into, const Bins *bins, const Sketch *sk
     cdef uint32_t i
     for i in range(sketch.size):
         count = count_at(cells, sketch, i)
-        if count and add_slowly(into_bins, into, first_bin(sketch) + i, count) < 0:
+        if count and add_slowly(into_bins, into, bin_at(cells, sketch, i), count) < 0:
             return -1
     return 0
 
@@ -138,7 +240,7 @@ cdef void quantiles(
         here = count_at(cells, sketch, i)
         seen += here
         while n < count and here and <double> seen >= wanted[n] * <double> total:
-            values[n] = middle_of(first_bin(sketch) + i)
+            values[n] = middle_of(bin_at(cells, sketch, i))
             n += 1
     while n < count:
         values[n] = 0
@@ -177,5 +279,6 @@ cdef class LatencySketch:
     def bins_by_value(self) -> dict:
         """How many values each bin holds, by the value that the bin stands for."""
         cdef const uint32_t *cells = self.bins.data + self.sketch.window
-        counts = [count_at(cells, &self.sketch, i) for i in range(self.sketch.size)]
-        return {middle_of(first_bin(&self.sketch) + i): count for i, count in enumerate(counts) if count}
+        places = range(self.sketch.size)
+        counts = [(bin_at(cells, &self.sketch, i), count_at(cells, &self.sketch, i)) for i in places]
+        return {middle_of(bin): count for bin, count in counts if count}

@@ -48,6 +48,7 @@ cdef class Statistics:
     cdef uint64_t gaps
     cdef uint64_t gap_ns
     cdef int64_t start_ns  # -1: not known yet
+    cdef bint was_reset  # at `start_ns`: calls that began before count from then
     cdef int64_t last_ns  # when the latest call ended; -1: there was none
     # What a batch's codes stand for, noted until it ends or a compaction gives groups other numbers.
     cdef Place *places

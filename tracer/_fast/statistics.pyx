@@ -294,6 +294,7 @@ cdef class Statistics:
         cdef int table
         with self.lock:
             self.start_ns = start_ns if start_ns >= 0 else self.last_ns
+            self.was_reset = self.start_ns >= 0
             self.last_ns = -1
             for table in range(TABLES):
                 clear_groups(&self.tables[table])
@@ -429,8 +430,8 @@ cdef class Statistics:
 
     cdef inline void add_time(self, int64_t begin_ns, uint64_t latency) noexcept nogil:
         cdef int64_t end_ns = <int64_t> (<uint64_t> begin_ns + latency)
-        if self.start_ns < 0:
-            self.start_ns = begin_ns
+        if begin_ns >= 0 and (self.start_ns < 0 or (begin_ns < self.start_ns and not self.was_reset)):
+            self.start_ns = begin_ns  # calls come in the order of their ends
         if end_ns > self.last_ns:
             self.last_ns = end_ns
 

@@ -10,7 +10,8 @@ class Figures:
     """What is known of one group of calls, or of all of them.
 
     Times are in nanoseconds, and None when no call was timed: a call that never returns counts, but has no latency.
-    `mean_ns`, `min_ns` and `max_ns` are exact; a percentile is at most 1/64 off the value of that rank.
+    Sums (modulo 2^64), `mean_ns`, `min_ns` and `max_ns` are exact; a percentile is at most 1/64 off the value of that
+    rank.
     """
 
     name: str

@@ -20,7 +20,8 @@ FLAME_ORDER = ("comm", "path", "syscall")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What there is to see at one moment. It never changes."""
+    """What there is to see. It never changes. Each part is of one moment, one part after the other: rows that come
+    meanwhile are in the later ones only."""
 
     statistics: StatisticsSnapshot
     rows: Rows
