@@ -26,6 +26,8 @@ from typing import Any
 if "--allocations" in sys.argv:
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # an allocator that memray can see
 
+from arguments import Parser
+
 from tracer import pipeline, syscalls
 from tracer._fast import Engine
 from tracer.batch import record_batch
@@ -123,8 +125,11 @@ def allocations_of(action: Callable[[], None], folder: Path) -> int:
 
 
 def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("--allocations", action="store_true", help="how many the loop's thread makes")
+    measure = count_all if parser.parse_args().allocations else time_all
     with tempfile.TemporaryDirectory() as folder:
-        (count_all if sys.argv[1:] == ["--allocations"] else time_all)(Path(folder))
+        measure(Path(folder))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ import os
 
 os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
 
-import argparse
 import importlib
 import json
 import statistics
@@ -35,6 +34,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import memray
+from arguments import Parser, positive
 from unprofiled import go_unprofiled
 from workload import Operation
 
@@ -127,10 +127,10 @@ def _traced(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = Parser(__doc__)
     parser.add_argument("suite", help="bench_pipeline, say")
     parser.add_argument("case", help="the name of one of its benchmarks")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=positive, default=5)
     options = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent))
     case = importlib.import_module(options.suite).CASES[options.case]

@@ -54,6 +54,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pyperf
+from arguments import Parser, need_new_file, positive, seconds
 from machine import Metadata, first_line, forget_owner, machine
 
 from tracer import syscalls
@@ -63,6 +64,7 @@ NAMES = ",".join(SYSCALLS)
 FILES = 10_000
 SLOW_DIVISOR = 20
 RATES = "1k,10k,100k,500k,1M,max"
+QUICK = {"runs": 1, "seconds": 0.2, "count": 20_000, "rates": "10k,max"}
 OWN = str(Path(sys.executable).with_name("tracer-cli"))
 BPFTRACE_PROGRAM = "tracepoint:raw_syscalls:sys_exit /pid == cpid/ { @[args->id] = count(); }"
 
@@ -361,9 +363,13 @@ def benchmarks(found: list[Figures], common: Metadata) -> Iterator[pyperf.Benchm
         name = f"live {row.load.name}, {row.tool.name if row.tool else 'untraced'}"
         metadata = [common | extra for extra in run_metadata(row, found[0])]
         yield benchmark(name, row.call_s, metadata)
-        # pyperf knows only times above 0; the CPU of a tool that only counts may be lost in the noise
-        if row.tool is not None and min(row.recorder_s) > 0:
+        if row.tool is None:
+            continue
+        if min(row.recorder_s) > 0:  # pyperf knows no others
             yield benchmark(f"{name}, recorder", row.recorder_s, metadata)
+        else:
+            least_ns = round(min(row.recorder_s) * 1e9)
+            print(f"{name}, recorder: not saved, {least_ns} ns/call is the noise of a short run", flush=True)
 
 
 def benchmark(name: str, values: list[float], metadata: list[Metadata]) -> pyperf.Benchmark:
@@ -401,37 +407,42 @@ def run_metadata(row: Figures, base: Figures) -> Iterator[Metadata]:
 
 
 def parse_rates(text: str) -> list[Load]:
-    """`1k,2M,max` as loads. Raises ValueError."""
-    units = {"k": 1_000, "M": 1_000_000}
-    names = [name.strip() for name in text.split(",")]
-    return [Load(f"rw {n}", "rw", 0 if n == "max" else int(n.rstrip("kM")) * units.get(n[-1], 1)) for n in names]
+    """`1k,2M,max` as loads."""
+    return [Load(f"rw {name}", "rw", parse_rate(name)) for name in map(str.strip, text.split(","))]
+
+
+def parse_rate(text: str) -> int:
+    """Calls a second, 0 for `max`."""
+    if text == "max":
+        return 0
+    number, unit = (text[:-1], text[-1]) if text.endswith(("k", "M")) else (text, "")
+    return positive(number) * {"": 1, "k": 1_000, "M": 1_000_000}[unit]
 
 
 def parse_options() -> argparse.Namespace:
     names = [tool.name for tool in tools()]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="save the figures of every run, too")
-    parser.add_argument("--quick", action="store_true", help="show that it works: one short run of a few loads")
-    parser.add_argument("--runs", type=int, default=5, help="runs of every load and tool [5]")
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long a paced load runs [1]")
+    parser.add_argument("--quick", action="store_true", help="one short run of few loads, but for what else is given")
+    parser.add_argument("--runs", type=positive, default=5, help="runs of every load and tool [5]")
+    parser.add_argument("--seconds", type=seconds, default=1.0, help="how long a paced load runs [1]")
     parser.add_argument("--rates", type=parse_rates, default=RATES, help=f"calls per second [{RATES}]")
     parser.add_argument("--threads", type=int, default=1, choices=range(1, 65), metavar="N", help="of a paced load [1]")
     parser.add_argument(
-        "--count", type=int, default=1_000_000, help=f"dd's blocks; slow tools 1/{SLOW_DIVISOR} [1000000]"
+        "--count", type=positive, default=1_000_000, help=f"dd's blocks; slow tools 1/{SLOW_DIVISOR} [1000000]"
     )
     parser.add_argument("--tools", help=f"which of those that are installed, by name [{','.join(names)}]")
     options = parser.parse_args()
+    if options.quick:
+        parser.set_defaults(**QUICK)
+        options = parser.parse_args()
     wanted = names if options.tools is None else options.tools.split(",")
     if not set(wanted) <= set(names):
         parser.error(f"--tools knows {', '.join(names)} here")
     options.tools = [tool for tool in tools() if tool.name in wanted]
-    if options.quick:
-        options.runs, options.seconds, options.count = 1, 0.2, 20_000
-        options.rates = parse_rates("10k,max")
-    if options.count < SLOW_DIVISOR or options.runs < 1 or options.seconds <= 0:
-        parser.error(f"--count is at least {SLOW_DIVISOR}, --runs at least 1, --seconds more than 0")
-    if options.output is not None and options.output.exists():
-        parser.error(f"{options.output} exists")
+    if options.count < SLOW_DIVISOR:
+        parser.error(f"--count is at least {SLOW_DIVISOR}")
+    need_new_file(parser, options.output)
     if shutil.which(OWN) is None:
         parser.error(f"{OWN} is missing: run this by the interpreter that tracer is installed for, as ./dev bench does")
     if os.geteuid() != 0:

@@ -15,7 +15,6 @@ rss     the most memory it had.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -29,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from arguments import Parser, positive, seconds
 
 from tracer.schema import SCHEMA, VERSION
 
@@ -140,10 +140,10 @@ def run_summary(path: Path, by: str) -> Run:
 
 def main() -> None:
     """Measure, print, and fail if a median is above the limit."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--limit-s", type=float, help="end with status 1 if a median wall time is above this")
+    parser = Parser(__doc__)
+    parser.add_argument("--rows", type=positive, default=10_000_000)
+    parser.add_argument("--runs", type=positive, default=3)
+    parser.add_argument("--limit-s", type=seconds, help="end with status 1 if a median wall time is above this")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-summary-") as folder:
         path = Path(folder) / "synthetic.parquet"

@@ -9,7 +9,6 @@ docs/profiling.md tells what each profile is and how to open it.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import os
 import re
@@ -24,6 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from arguments import Parser, need_folder, positive, seconds
 from machine import first_line, machine
 from workload import PIPELINES
 
@@ -424,20 +424,20 @@ def require(kinds: list[str]) -> None:
 
 
 def parse_options() -> tuple[Job, list[str]]:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument(
         "operation", nargs="?", choices=PIPELINES, default="tui_parquet_file", help="[tui_parquet_file]"
     )
-    parser.add_argument("--pairs", type=int, default=1_000_000, help="calls in a run [1000000]")
-    parser.add_argument("--memory-pairs", type=int, default=100_000, help="at most so many under memray [100000]")
-    parser.add_argument("--seconds", type=float, default=10, help="how long each profiler looks [10]")
+    parser.add_argument("--pairs", type=positive, default=1_000_000, help="calls in a run [1000000]")
+    parser.add_argument("--memory-pairs", type=positive, default=100_000, help="at most so many under memray [100000]")
+    parser.add_argument("--seconds", type=seconds, default=10, help="how long each profiler looks [10]")
     parser.add_argument("--only", default=",".join(PROFILES), help="which profiles [cpu,mem,block]")
     parser.add_argument("--folder", type=Path, default=HERE.parent / "bench-profiles", help="[bench-profiles]")
     options = parser.parse_args()
     kinds = options.only.split(",")
     if not set(kinds) <= PROFILES.keys():
         parser.error(f"--only knows {', '.join(PROFILES)}")
-    options.folder.mkdir(parents=True, exist_ok=True)
+    need_folder(parser, options.folder, make=True)
     prefix = options.folder.resolve() / f"pipeline-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     memory_pairs = min(options.pairs, options.memory_pairs)
     return Job(options.operation, options.pairs, memory_pairs, options.seconds, prefix), kinds

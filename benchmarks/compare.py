@@ -1,17 +1,28 @@
 """Two saved results against each other: ./dev bench-compare A.json B.json [PYPERF OPTIONS].
 
-The options come last, and are those of `pyperf compare_to` (`--min-speed 5`, `--group-by-speed`). First comes what that
-says of the times, then allocations and bytes per operation, sizes of files, and of live results how much slower the
-traced program was and what was lost: medians, where each run has its own.
+The options are those of `pyperf compare_to` (`--min-speed 5`, `--group-by-speed`). First comes what the two were made
+with, and which benchmarks have one name but are not the same operation; then what pyperf says of the times; then
+allocations and bytes per operation, sizes of files, and of live results how much slower the traced program was and what
+was lost: medians, where each run has its own.
 """
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import statistics
 import subprocess
 import sys
 
 import pyperf
+from arguments import Parser
+
+MADE_WITH = ("commit", "machine", "kernel", "python", "pyarrow", "numpy", "file_system")
+ALIKE = {
+    "not the same operation": ("timer_covers", "pairs_per_operation", "distinct_paths_per_operation", "threads"),
+    "allocations are not counted alike": ("allocations_counted",),
+}
+"""What two benchmarks of one name must have in common, by what is wrong if they don't."""
 
 FIGURES = {
     "allocations_per_operation": "allocations",
@@ -21,41 +32,90 @@ FIGURES = {
     "slowdown": "slowdown",
     "lost": "calls lost",
 }
+SHOWN = 60
+"""Characters of a long text from where it differs."""
+
+Results = dict[str, pyperf.Benchmark]
 
 
 def main() -> int:
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return 0
-    files = sys.argv[1:3]
-    if len(files) != 2 or any(name.startswith("-") for name in files):
-        print((__doc__ or "").partition("\n")[0], file=sys.stderr)
-        return 2
+    options = parse_options()
     try:
-        before, after = (load(name) for name in files)
+        before, after = (load(name) for name in options.files)
     except (OSError, ValueError) as error:
         print(f"{error}; results of pyperf are meant", file=sys.stderr)
         return 2
-    common = [name for name in before if name in after]
+    common = [name for name in before if name in after and name in (options.benchmarks or before)]
     if not common:
         print("no benchmark is in both", file=sys.stderr)
         return 2
-    for name, results in zip(files, (before, after), strict=True):
-        notes = results[common[0]].get_metadata()
-        print(f"{name}: {', '.join(str(notes.get(key, '?')) for key in ('commit', 'machine', 'kernel', 'python'))}")
-    print(flush=True)
+    print_head(options.files, before, after, common)
     command = [sys.executable, "-m", "pyperf", "compare_to", "--table", *sys.argv[1:]]
     status = subprocess.run(command, check=False).returncode
-    print_memory(before, after, common)
+    if status == 0:
+        print_memory(before, after, common)
     return status
 
 
-def load(name: str) -> dict[str, pyperf.Benchmark]:
+def parse_options() -> argparse.Namespace:
+    """Checked here, then given to pyperf as they are."""
+    parser = Parser(__doc__)
+    parser.add_argument("files", nargs="*", metavar="FILE", help="results: those before, and those after")
+    parser.add_argument("-G", "--group-by-speed", action="store_true", help="slower ones, faster ones, same ones")
+    parser.add_argument("--min-speed", type=float, metavar="PERCENT", help="a smaller difference is none")
+    parser.add_argument("--table-format", choices=("rest", "md"), help="of the times [rest]")
+    parser.add_argument("-b", "--benchmark", dest="benchmarks", action="append", metavar="NAME", help="only this one")
+    parser.add_argument("-q", "--quiet", action="store_true", help="without those that are not significant")
+    parser.add_argument("-v", "--verbose", action="store_true", help="with what is not significant")
+    options = parser.parse_args()
+    if len(options.files) != 2:
+        parser.error(f"two files are compared, A.json B.json, not {len(options.files)}")
+    return options
+
+
+def load(name: str) -> Results:
     """The benchmarks of a file by name. Raises OSError, or ValueError if it is none of pyperf's."""
     try:
         return {bench.get_name(): bench for bench in pyperf.BenchmarkSuite.load(name)}
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def print_head(files: list[str], before: Results, after: Results, common: list[str]) -> None:
+    """What both were made with, and a line for all benchmarks that differ in the same way."""
+    for name, results in zip(files, (before, after), strict=True):
+        notes = results[common[0]].get_metadata()
+        print(f"{name}: {', '.join(str(notes.get(key, '?')) for key in ('commit', 'machine', 'kernel', 'python'))}")
+    if made_with := differences(before[common[0]], after[common[0]], MADE_WITH):
+        print(f"not made with the same {made_with}")
+    for wrong, keys in ALIKE.items():
+        names: dict[str, list[str]] = {}
+        for name in common:
+            names.setdefault(differences(before[name], after[name], keys), []).append(name)
+        names.pop("", None)
+        for difference, those in names.items():
+            print(f"{'; '.join(those)}: {wrong} ({difference})")
+    print(flush=True)
+
+
+def differences(before: pyperf.Benchmark, after: pyperf.Benchmark, keys: tuple[str, ...]) -> str:
+    """What both tell differently, as `key: old, new; ...`; what only one tells may be the same."""
+    old, new = before.get_metadata(), after.get_metadata()
+    differing = [key for key in keys if key in old and key in new and old[key] != new[key]]
+    return "; ".join(f"{key}: {', '.join(apart(str(old[key]), str(new[key])))}" for key in differing)
+
+
+def apart(*texts: str) -> list[str]:
+    """Texts as they are, but long ones from a little before where they differ."""
+    if max(map(len, texts)) <= SHOWN:
+        return list(texts)
+    same = sum(1 for _ in itertools.takewhile(lambda each: len(set(each)) == 1, zip(*texts, strict=False)))
+    begin = max(0, same - SHOWN // 3)
+    shown = [text[begin : begin + SHOWN] for text in texts]
+    before = "..." if begin else ""
+    return [
+        f'"{before}{part}{"..." if len(text) > begin + SHOWN else ""}"' for part, text in zip(shown, texts, strict=True)
+    ]
 
 
 def figure(bench: pyperf.Benchmark, key: str) -> float | None:
@@ -64,10 +124,10 @@ def figure(bench: pyperf.Benchmark, key: str) -> float | None:
     return statistics.median(told) if told else None
 
 
-def print_memory(before: dict[str, pyperf.Benchmark], after: dict[str, pyperf.Benchmark], common: list[str]) -> None:
+def print_memory(before: Results, after: Results, common: list[str]) -> None:
     """One line for each figure that both have."""
     common = [name for name in common if not name.endswith(", recorder")]  # the same runs again, their CPU time
-    width = max(map(len, common))
+    width = max(map(len, common), default=0)
     print(f"\n{'':{width}}  {'per operation':<18}  {'before':>15}  {'after':>15}  {'ratio':>7}")
     for name in common:
         for key, title in FIGURES.items():

@@ -11,6 +11,7 @@ the total over 100,000 is the instructions of a pair. A machine that is busy wit
 from __future__ import annotations
 
 from across import BLOCK_BYTES, new_engine
+from arguments import Parser
 
 from tracer.capture.generator import blocks
 
@@ -18,6 +19,7 @@ PAIRS = 100_000
 
 
 def main() -> None:
+    Parser(__doc__).parse_args()
     engine = new_engine()
     rows = 0
     for block in blocks("DiverseAllTypes", PAIRS, 10, block_bytes=BLOCK_BYTES):

@@ -19,6 +19,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from arguments import Parser, need_new_file, positive
 from machine import machine
 from soak import Found, watch_memory
 
@@ -92,14 +93,13 @@ def faults(found: Found) -> list[str]:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     for name, size in SIZES.items():
         said = "folders of 200 bytes in each path" if name == "depth" else f"{name} that there are"
-        parser.add_argument(f"--{name}", type=int, default=size, metavar="N", help=f"{said} [{size}]")
+        parser.add_argument(f"--{name}", type=positive, default=size, metavar="N", help=f"{said} [{size}]")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="save what was found, as JSON")
     options = parser.parse_args()
-    if options.output is not None and options.output.exists():
-        parser.error(f"{options.output} exists")
+    need_new_file(parser, options.output)
     if os.geteuid() != 0:
         parser.error("tracing needs root")
     return options

@@ -7,11 +7,11 @@ the times. What the timers cover: see workload.py and pyarrow_alone.py.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 from pathlib import Path
 
+from arguments import Parser, positive
 from bench_pipeline import CASES, SIZES
 from machine import machine
 from workload import timed
@@ -40,18 +40,13 @@ def rounds(pairs: int, count: int, folder: Path) -> list[dict[str, float]]:
     return found[WARM_UP_ROUNDS:]
 
 
-def two_or_more(text: str) -> int:
-    """How many rounds: quartiles want two. Raises ValueError, as argparse wants it."""
-    if int(text) < 2:
-        raise ValueError(text)
-    return int(text)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("pairs", type=int, nargs="?", choices=SIZES, default=SIZES[0])
-    parser.add_argument("rounds", type=two_or_more, nargs="?", default=101, metavar="ROUNDS", help="2 or more (101)")
+    parser.add_argument("rounds", type=positive, nargs="?", default=101, metavar="ROUNDS", help="2 or more (101)")
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error("quartiles want 2 rounds or more")
     pairs, count = options.pairs, options.rounds
     print("\n".join(f"{key}: {value}" for key, value in machine().items()))
     with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:

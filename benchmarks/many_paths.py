@@ -10,12 +10,12 @@ stream runs once more, to tell how many different paths are in it: that takes me
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from arguments import Parser, positive
 from machine import machine
 from workload import every_call_engine, new_view
 
@@ -63,7 +63,9 @@ def resident_mb() -> float:
 
 
 def main() -> None:
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_PAIRS
+    parser = Parser(__doc__)
+    parser.add_argument("pairs", type=positive, nargs="?", default=DEFAULT_PAIRS, help=f"calls [{DEFAULT_PAIRS}]")
+    pairs = parser.parse_args().pairs
     print("\n".join(f"{key}: {value}" for key, value in machine().items()))
     print(f"\n{'calls':>12}  {'counted':>12}  {'resident':>10}")
     view, rows = new_view(), 0

@@ -13,7 +13,6 @@ Without one, the frame `watched_run` is on the stack of the main thread in a run
 
 from __future__ import annotations
 
-import argparse
 import os
 import queue
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from arguments import Parser, positive, seconds
 from workload import PIPELINES, Operation
 
 from tracer.sinks.recorder import ParquetRecorder
@@ -157,10 +157,10 @@ def profile_memory(make: Callable[[], Operation], allocated: Path, in_use: Path)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("operation", choices=PIPELINES)
-    parser.add_argument("--pairs", type=int, default=1_000_000, help="calls per run [1000000]")
-    parser.add_argument("--seconds", type=float, default=10, help="how long, at least [10]")
+    parser.add_argument("--pairs", type=positive, default=1_000_000, help="calls per run [1000000]")
+    parser.add_argument("--seconds", type=seconds, default=10, help="how long, at least [10]")
     marks = parser.add_mutually_exclusive_group()
     marks.add_argument("--perf", type=Path, nargs=2, metavar=("CONTROL", "ACK"))
     marks.add_argument("--intervals", type=Path, metavar="FILE")

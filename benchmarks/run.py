@@ -5,11 +5,11 @@ names: `'headless_*'` runs them wherever they are, `pipeline '*/2000'` those of 
 it runs as a whole. Each suite leaves `<suite>-<date>-<time>.json` in the folder. With `--rounds 3` each suite but live
 runs three times, and a benchmark's values are those of all rounds: where others use the machine, too, a busy minute is
 one round's. Options that are not known here go to each suite but live: `--fast`, `--rigorous`, `--no-memory`.
+A suite that fails is the last one, and its status that of the whole.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import subprocess
@@ -19,8 +19,9 @@ import time
 from pathlib import Path
 
 import pyperf
+from arguments import Parser, need_folder, positive
 from machine import forget_owner
-from suite import how_often, matches, print_table
+from suite import how_often, make_runner, matches, print_table
 
 HERE = Path(__file__).parent
 NAMED_CASES = ("pipeline", "scaling", "stages")
@@ -28,33 +29,30 @@ SUITES = (*NAMED_CASES, "live")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="suites, and patterns of benchmarks' names")
     parser.add_argument("-d", "--folder", type=Path, default=HERE.parent / "bench-profiles", help="where results go")
     parser.add_argument("--rounds", type=positive, default=1, metavar="N", help="how often each suite runs")
     options, more = parser.parse_known_args()
+    asked = make_runner().argparser.parse_args(more)  # ends here if the suites don't know them either
+    if asked.output or asked.append:
+        parser.error("results go into --folder")
     try:
         patterns = plan(options.names, {suite: names_of(suite) for suite in NAMED_CASES})
     except ValueError as error:
-        print(f"{error}; suites are {', '.join(SUITES)}, `bench_SUITE.py --list` has the rest", file=sys.stderr)
-        return 2
-    options.folder.mkdir(parents=True, exist_ok=True)
+        parser.error(f"{error}; suites are {', '.join(SUITES)}, `bench_SUITE.py --list` has the rest")
+    need_folder(parser, options.folder, make=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    statuses = []
+    quick = asked.fast or asked.debug_single_value
     for suite, only in patterns.items():
         output = options.folder / f"{suite}-{stamp}.json"
         if suite == "live":
-            statuses.append(run_live(output, more, asked="live" in options.names))
+            status = run_live(output, quick=quick, asked="live" in options.names)
         else:
-            statuses.append(run_in_rounds(suite, output, [*more, *only], options.rounds))
-    return max(statuses)
-
-
-def positive(text: str) -> int:
-    """A number from 1 on. Raises ValueError, as argparse wants it."""
-    if int(text) < 1:
-        raise ValueError(text)
-    return int(text)
+            status = run_in_rounds(suite, output, [*more, *only], options.rounds)
+        if status != 0:
+            return status
+    return 0
 
 
 def names_of(suite: str) -> list[str]:
@@ -115,15 +113,15 @@ def run(suite: str, output: Path, more: list[str]) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def run_live(output: Path, more: list[str], *, asked: bool) -> int:
+def run_live(output: Path, *, quick: bool, asked: bool) -> int:
     """Run the live suite; its exit status, 0 if it can't be run here and nobody asked for it by name."""
-    quick = ["--quick"] if {"--fast", "--debug-single-value"} & set(more) else []
     as_root = os.environ.get("AS_ROOT", "").split()
     if not as_root and os.geteuid() != 0:
         print("live: left out, tracing needs root", file=sys.stderr)
         return int(asked)
     print(f"==== live, into {output}", flush=True)
-    command = [*as_root, sys.executable, str(HERE / "bench_live.py"), "-o", str(output), *quick]
+    more = ["--quick"] if quick else []
+    command = [*as_root, sys.executable, str(HERE / "bench_live.py"), "-o", str(output), *more]
     return subprocess.run(command, check=False).returncode
 
 

@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from arguments import Parser, need_new_file, positive, seconds
 from machine import machine
 
 import tracer
@@ -112,16 +113,15 @@ def faults(found: Found) -> list[str]:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=600, help="how long the load runs, at least 20 [600]")
-    parser.add_argument("--rate", type=int, default=200_000, help="calls per second [200000]")
+    parser = Parser(__doc__)
+    parser.add_argument("--seconds", type=seconds, default=600, help="how long the load runs, at least 20 [600]")
+    parser.add_argument("--rate", type=positive, default=200_000, help="calls per second [200000]")
     parser.add_argument("--threads", type=int, default=1, choices=range(1, 65), metavar="N", help="of the load [1]")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="save what was found, as JSON")
     options = parser.parse_args()
-    if options.seconds < 2 * LOOKS or options.rate < 1:
-        parser.error(f"--seconds is at least {2 * LOOKS}, --rate at least 1")
-    if options.output is not None and options.output.exists():
-        parser.error(f"{options.output} exists")
+    if options.seconds < 2 * LOOKS:
+        parser.error(f"--seconds is at least {2 * LOOKS}")
+    need_new_file(parser, options.output)
     if os.geteuid() != 0:
         parser.error("tracing needs root")
     return options

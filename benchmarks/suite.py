@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pyperf
+from arguments import need_folder, refuse
 from machine import forget_owner, machine
 from workload import Operation, timed
 
@@ -53,11 +54,7 @@ class Case:
 
 def main(suite: str, cases: dict[str, Case]) -> None:
     """Run a suite as its command line says."""
-    runner = pyperf.Runner(processes=3, values=3, warmups=1, min_time=0.02, add_cmdline_args=pass_on)
-    parser = runner.argparser
-    parser.add_argument("--only", action="append", metavar="PATTERN", help="only cases of that name (* stands for any)")
-    parser.add_argument("--no-memory", action="store_true", help="don't count allocations")
-    parser.add_argument("--list", action="store_true", help="print the names of the cases and end")
+    runner = make_runner()
     options = runner.parse_args()
     chosen = {name: case for name, case in cases.items() if matches(name, options.only)}
     if options.list or not chosen:
@@ -65,6 +62,8 @@ def main(suite: str, cases: dict[str, Case]) -> None:
         if not chosen:
             raise SystemExit("no case has such a name: --list tells them all")
         return
+    for path in filter(None, (options.output, options.append)):
+        need_folder(runner.argparser, Path(path).absolute().parent)
     options.inherit_environ = [*(options.inherit_environ or ()), "TMPDIR"]
     found: list[pyperf.Benchmark] = []
     with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
@@ -80,6 +79,17 @@ def main(suite: str, cases: dict[str, Case]) -> None:
                 forget_owner(Path(options.output))
     if not options.worker:
         print_table(found)
+
+
+def make_runner() -> pyperf.Runner:
+    """Pyperf's, with options of ours. A process can have one."""
+    runner = pyperf.Runner(processes=3, values=3, warmups=1, min_time=0.02, add_cmdline_args=pass_on)
+    parser = runner.argparser
+    parser.error = functools.partial(refuse, parser)
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="only cases of that name (* stands for any)")
+    parser.add_argument("--no-memory", action="store_true", help="don't count allocations")
+    parser.add_argument("--list", action="store_true", help="print the names of the cases and end")
+    return runner
 
 
 def matches(name: str, patterns: list[str] | None) -> bool:
