@@ -34,6 +34,16 @@ def test_merged_sketches_are_the_sketch_of_all_values(left: list[int], right: li
     assert merged.bins_by_value() == sketch_of(left + right).bins_by_value()
 
 
+@given(st.lists(VALUES, max_size=50), st.integers(1, 300))
+def test_a_sketch_that_is_merged_with_itself_has_all_values_twice(values: list[int], times: int) -> None:
+    sketch = LatencySketch()
+    for value in values:
+        sketch.add(value, times)
+    before = sketch.bins_by_value()
+    sketch.merge(sketch)
+    assert sketch.bins_by_value() == {value: 2 * count for value, count in before.items()}
+
+
 @given(st.lists(VALUES, max_size=200))
 def test_every_value_is_in_the_bin_that_stands_for_it(values: list[int]) -> None:
     alone = Counter(next(iter(sketch_of([value]).bins_by_value())) for value in values)

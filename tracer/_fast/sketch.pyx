@@ -125,6 +125,8 @@ cdef int add_listed(Bins *bins, Sketch *sketch, uint32_t bin, uint64_t count) no
     cdef uint32_t *cells = bins.data + sketch.window
     cdef uint32_t end = listed(cells, sketch)
     cdef uint32_t at = 0
+    if count > MOST_LISTED_COUNT:
+        return 0
     while at < end and cells[at] >> LISTED_COUNT_BITS < bin:
         at += 1
     if at < end and cells[at] >> LISTED_COUNT_BITS == bin:
@@ -132,7 +134,7 @@ cdef int add_listed(Bins *bins, Sketch *sketch, uint32_t bin, uint64_t count) no
         if count <= MOST_LISTED_COUNT:
             cells[at] = bin << LISTED_COUNT_BITS | <uint32_t> count
         return count <= MOST_LISTED_COUNT
-    if count > MOST_LISTED_COUNT or end == MOST_LISTED:
+    if end == MOST_LISTED:
         return 0
     if end == sketch.size:
         if resize_list(bins, sketch, 2 * end) < 0:
@@ -267,6 +269,9 @@ cdef class LatencySketch:
 
     def merge(self, LatencySketch other not None) -> None:
         """Count all values of another sketch too."""
+        if other is self:  # whose window moves when it needs another one
+            other = LatencySketch()
+            other.merge(self)
         if merge(&self.bins, &self.sketch, &other.bins, &other.sketch) < 0:
             raise MemoryError
 
