@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -226,10 +227,10 @@ def test_a_directory_has_its_direct_children_only() -> None:
 
 
 def test_files_with_few_latencies_each_don_t_use_the_bins_up() -> None:
-    """As most files of a real recording: not called often, but each time another latency."""
+    """As most files of a real recording: not called often, and with other latencies each time but a few."""
     statistics = Statistics(READS, WRITES, max_keys=1000, max_bins=1 << 16)
     stream = [
-        access(b"/%d" % (n % 1000), 500 + (n * 7919) % 1000 << n // 1000 % 14, at=n << 26) for n in range(1000 * 30)
+        access(b"/%d" % (n % 1000), 500 + (n * 7919) % 400 << n // 1000 % 30 // 2, at=n << 26) for n in range(1000 * 30)
     ]
     for columns in batches(chunks(stream, 500)):
         statistics.consume(columns)
@@ -237,6 +238,27 @@ def test_files_with_few_latencies_each_don_t_use_the_bins_up() -> None:
     assert files.other_keys == 0
     assert {row.calls for row in files.rows} == {30}
     assert len(files.rows) == 1000
+
+
+@pytest.mark.parametrize("few", [1, 3, 30, 300])
+def test_percentiles_are_right_of_what_stays_and_of_what_was_folded(few: int) -> None:
+    """Whatever their sketches are. A row tells the last calls of its file; all others are in `other`."""
+    random = Random(few)
+    statistics = Statistics(READS, WRITES, max_keys=100, max_text=1 << 16, max_bins=1 << 15)
+    pool = [random.randrange(1 << random.randrange(1, 41)) for _ in range(few)]
+    calls = [(int(150 * random.random() ** 3), random.choice(pool)) for _ in range(6000)]
+    stream = [access(b"/%d" % file, latency, at=n << 41) for n, (file, latency) in enumerate(calls)]
+    for columns in batches(chunks(stream, 200)):
+        statistics.consume(columns)
+    files = snapshot(statistics, shown=1024).files
+    left = {f"/{file}": [latency for each, latency in calls if each == file] for file, _ in calls}
+    for row in files.rows:
+        last = left[row.name][-row.calls :]
+        del left[row.name][-row.calls :]
+        check_figures(row, Group(calls=len(last), latencies=last))
+    others = [latency for latencies in left.values() for latency in latencies]
+    assert files.other_keys > 50
+    check_figures(files.other, Group(calls=len(others), latencies=others))
 
 
 def test_directories_are_ranked_by_themselves() -> None:
@@ -278,6 +300,19 @@ def test_seconds_count_from_the_first_begin_whatever_ends_first() -> None:
     for columns in batches([call(at=19 * 10**9, latency=2 * 10**9)]):
         statistics.consume(columns)
     assert statistics.snapshot().seconds == 1.0, "a call that was under way at the reset begins no earlier"
+    statistics.reset()
+    statistics.reset()
+    assert statistics.snapshot(24 * 10**9).seconds == 3.0, "since the last call, however often that is asked for"
+
+
+def test_a_reset_before_the_first_call_changes_nothing() -> None:
+    begin = wire.encode(wire.Enter(syscall=NUMBERS["read"], args=(3, 0, 9, 0, 0, 0), time_ns=10**9, tgid=1, tid=1))
+    end = wire.encode(wire.Exit(syscall=NUMBERS["read"], ret=0, time_ns=11 * 10**9, tgid=1, tid=1))
+    statistics = LiveStatistics(READS, WRITES)
+    statistics.reset()
+    for columns in batches([begin, call(at=6 * 10**9, tid=2, pid=2), end]):
+        statistics.consume(columns)
+    assert statistics.snapshot().seconds == 10.0
 
 
 def test_rates_are_over_the_seconds_since_the_reset() -> None:

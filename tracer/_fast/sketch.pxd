@@ -6,8 +6,8 @@ of two long: one with a single latency has a single bin. Where values are few an
 nearly empty: such a sketch is sparse, and lists its bins. Most files and processes are called a few times only, so that
 this decides how many of them there is memory for. Sketches merge without loss.
 
-A bin counts in 32 bits, until one of its sketch would exceed them: from then on the sketch is wide, with 32 more bits
-for each of its bins, and always takes the slower way. All values weigh the same, however many there are.
+A bin of a window counts in 32 bits, until one of its sketch would exceed them: from then on the sketch is wide, with 32
+more bits for each of its bins, and always takes the slower way. All values weigh the same, however many there are.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t

@@ -146,8 +146,8 @@ cdef int add_listed(Bins *bins, Sketch *sketch, uint32_t bin, uint64_t count) no
 
 
 cdef int list_bins(Bins *bins, Sketch *sketch) noexcept nogil:
-    """Make a sketch sparse whose window is no longer than a list: 1 when that is done, 0 if there would be no room for
-    another bin or one of them has too many values, -1 when memory is out."""
+    """Make a sketch sparse whose window is no longer than a list: 1 when that is done, 0 if it has no values, or there
+    would be no room for another bin, or one of them has too many values, -1 when memory is out."""
     cdef uint32_t list_[MOST_LISTED]
     cdef const uint32_t *cells = bins.data + sketch.window
     cdef uint32_t window, i, count = 0
@@ -158,7 +158,7 @@ cdef int list_bins(Bins *bins, Sketch *sketch) noexcept nogil:
         if cells[i]:
             list_[count] = bin_at(cells, sketch, i) << LISTED_COUNT_BITS | cells[i]
             count += 1
-    if count == MOST_LISTED:
+    if count == 0 or count == MOST_LISTED:
         return 0
     while size < count:
         size *= 2

@@ -16,9 +16,9 @@ class Statistics:
 
     `read_calls` and `write_calls` name the syscalls whose `bytes` are read and written; one may do both. At most
     `max_keys` files, directories and processes are told apart, with `max_text` bytes of names and about `max_bins` bins
-    of latencies (of 4 bytes) each: up to 32 for a key with few latencies, up to 2048 for one with many. When one is
-    used up, the better half of the keys stays, by latency in sum, or less where that half alone has more than half of
-    the names or bins; the rest is counted in one row, so that sums are always exact (modulo 2^64).
+    of latencies (of 4 bytes) each: up to 32 for a key with few latencies, as many as they span for one with more. When
+    one is used up, the better half of the keys stays, by latency in sum, or less where that half alone has more than
+    half of the names or bins; the rest is counted in one row, so that sums are always exact (modulo 2^64).
 
     Raises ValueError for a bound out of range. Any thread may call any method.
     """
@@ -40,7 +40,8 @@ class Statistics:
         """
 
     def reset(self, now_ns: int | None = None) -> None:
-        """Count from zero. Seconds count from `now_ns` (boot clock); without it, from the end of the last call."""
+        """Count from zero. Seconds count from `now_ns` (boot clock); without it (or with a negative one), from the end
+        of the last call."""
 
     @property
     def memory_bytes(self) -> int:

@@ -226,9 +226,9 @@ cdef class Statistics:
     """Counts calls, in bounded memory, from when it is made or `reset`.
 
     `read_calls` and `write_calls` name the syscalls whose `bytes` are read and written; one may do both. At most
-    `max_keys` files, directories and processes are told apart, with `max_text` bytes of names and `max_bins` bins of
-    latencies each; what there is no room for is counted in one row, so that sums are always exact. Any thread may call
-    any method.
+    `max_keys` files, directories and processes are told apart, with `max_text` bytes of names and about `max_bins` bins
+    of latencies each; what there is no room for is counted in one row, so that sums are always exact (modulo 2^64). Any
+    thread may call any method.
     """
 
     def __cinit__(self, read_calls, write_calls, *, uint32_t max_keys=8192, uint32_t max_text=4 << 20,
@@ -293,7 +293,8 @@ cdef class Statistics:
         cdef int64_t start_ns = -1 if now_ns is None else now_ns
         cdef int table
         with self.lock:
-            self.start_ns = start_ns if start_ns >= 0 else self.last_ns
+            if start_ns >= 0 or self.last_ns >= 0:  # neither: there was no call since the last reset
+                self.start_ns = start_ns if start_ns >= 0 else self.last_ns
             self.was_reset = self.start_ns >= 0
             self.last_ns = -1
             for table in range(TABLES):

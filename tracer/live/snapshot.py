@@ -10,8 +10,8 @@ class Figures:
     """What is known of one group of calls, or of all of them.
 
     Times are in nanoseconds, and None when no call was timed: a call that never returns counts, but has no latency.
-    Sums (modulo 2^64), `mean_ns`, `min_ns` and `max_ns` are exact; a percentile is at most 1/64 off the value of that
-    rank.
+    Sums, `min_ns` and `max_ns` are exact, and so is `mean_ns`, as far as the sum of all latencies is below 2^64 (585
+    years); a percentile is at most 1/64 off the value of that rank.
     """
 
     name: str

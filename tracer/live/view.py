@@ -20,8 +20,8 @@ FLAME_ORDER = ("comm", "path", "syscall")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What there is to see. It never changes. Each part is of one moment, one part after the other: rows that come
-    meanwhile are in the later ones only."""
+    """What there is to see. It never changes. Each part is of one moment, but rows that come meanwhile can be in
+    some of the parts and not in others."""
 
     statistics: StatisticsSnapshot
     rows: Rows
