@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,6 +53,17 @@ def assert_refused(script: str, *arguments: str, said: str) -> None:
 )
 def test_an_option_that_there_is_not(script: str, required: list[str]) -> None:
     assert_refused(script, *required, "--fasst", said="unrecognized arguments: --fasst")
+
+
+def test_tox_lets_every_script_find_what_lies_beside_it() -> None:
+    """Elsewhere it keeps Python from looking there."""
+    tox = ConfigParser(interpolation=None)
+    tox.read(TOP / "tox.ini")
+    runs = {name: env for name, env in tox.items() if "benchmarks/" in env.get("commands", "").replace("tests/", "")}
+    assert {"testenv:bench", "testenv:bench-compare", "testenv:benchprof", "testenv:soak"} <= runs.keys()
+    for name, env in runs.items():
+        found = env.get("set_env") == "{[testenv:benchmarks]set_env}" or "env -u PYTHONSAFEPATH" in env["commands"]
+        assert found, name
 
 
 @pytest.mark.parametrize("script", ["across.py", "engine_only.py", "many_paths.py"])

@@ -289,11 +289,16 @@ def test_latencies_are_in_the_bucket_below_their_bound() -> None:
     assert shot.latency_buckets == (1, 2, 1, 0, 0, 0, 1, 2)
 
 
-def test_seconds_count_from_the_first_begin_whatever_ends_first() -> None:
+def overtaken() -> list[bytes]:
+    """A call from 1 s to 11 s, and one that begins and ends meanwhile."""
     begin = wire.encode(wire.Enter(syscall=NUMBERS["read"], args=(3, 0, 9, 0, 0, 0), time_ns=10**9, tgid=1, tid=1))
     end = wire.encode(wire.Exit(syscall=NUMBERS["read"], ret=0, time_ns=11 * 10**9, tgid=1, tid=1))
+    return [begin, call(at=6 * 10**9, tid=2, pid=2), end]
+
+
+def test_seconds_count_from_the_first_begin_whatever_ends_first() -> None:
     statistics = LiveStatistics(READS, WRITES)
-    for columns in batches([begin, call(at=6 * 10**9, tid=2, pid=2), end]):
+    for columns in batches(overtaken()):
         statistics.consume(columns)
     assert statistics.snapshot().seconds == 10.0
     statistics.reset(20 * 10**9)
@@ -306,11 +311,9 @@ def test_seconds_count_from_the_first_begin_whatever_ends_first() -> None:
 
 
 def test_a_reset_before_the_first_call_changes_nothing() -> None:
-    begin = wire.encode(wire.Enter(syscall=NUMBERS["read"], args=(3, 0, 9, 0, 0, 0), time_ns=10**9, tgid=1, tid=1))
-    end = wire.encode(wire.Exit(syscall=NUMBERS["read"], ret=0, time_ns=11 * 10**9, tgid=1, tid=1))
     statistics = LiveStatistics(READS, WRITES)
     statistics.reset()
-    for columns in batches([begin, call(at=6 * 10**9, tid=2, pid=2), end]):
+    for columns in batches(overtaken()):
         statistics.consume(columns)
     assert statistics.snapshot().seconds == 10.0
 
