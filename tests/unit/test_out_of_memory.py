@@ -51,6 +51,18 @@ def test_a_text_that_there_is_no_memory_for_is_unknown(size: int, tmp_path: Path
     assert found == {"wrong": [], "later": True}
 
 
+def test_statistics_make_room_without_memory(tmp_path: Path) -> None:
+    """They have been given names until there was no room left for any; a row that waits for it is counted all the
+    same."""
+    environment = preloaded("refused_malloc.c", tmp_path)
+    ended = subprocess.run(
+        [sys.executable, HERE / "crowding.py"], env=environment, stdout=subprocess.PIPE, check=True, timeout=120
+    )
+    found = json.loads(ended.stdout)
+    assert found["counted"] == found["rows"] == 20_000
+    assert found["folded"] > 3_000
+
+
 def test_a_verb_says_so() -> None:
     code = """
 import tracer.cli.replay as verb

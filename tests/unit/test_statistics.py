@@ -493,3 +493,11 @@ def test_sketches_alone_can_use_memory_up() -> None:
     assert statistics.memory_bytes < 5 << 20
     check_sums(shot)
     check_figures(shot.totals, model.totals)
+
+
+def test_as_many_names_of_syscalls_as_there_is_room_for():
+    names = [f"call{number}" for number in range(1024)]
+    _, (_, latency_buckets, gap_buckets, *_) = Statistics(names, names).read(1)
+    assert set(latency_buckets) == set(gap_buckets) == {0}
+    with pytest.raises(ValueError, match="too many names"):
+        Statistics([*names, "one_more"], [])

@@ -73,11 +73,9 @@ cdef struct Groups:
     uint32_t *index  # hash -> 16 bits of the hash and the group, 0: empty
     uint32_t mask
     char *text
-    char *spare_text  # see Bins.spare
     uint32_t text_used
     uint32_t text_live  # without the texts of keys that are gone
     uint32_t text_capacity
-    uint32_t spare_text_capacity
     Bins bins
 
 
@@ -118,7 +116,6 @@ cdef inline void free_groups(Groups *groups) noexcept nogil:
     free(groups.ranks)
     free(groups.index)
     free(groups.text)
-    free(groups.spare_text)
     free_bins(&groups.bins)
     memset(groups, 0, sizeof(Groups))
 
@@ -127,8 +124,7 @@ cdef inline uint64_t groups_bytes(const Groups *groups) noexcept nogil:
     """The memory that a table takes."""
     cdef uint64_t each = sizeof(Counts) + sizeof(Key) + sizeof(Sketch) + 2 * sizeof(uint16_t)
     cdef uint64_t numbers = <uint64_t> groups.mask + groups.bins.capacity + groups.bins.spare_capacity
-    cdef uint64_t text = <uint64_t> groups.text_capacity + groups.spare_text_capacity
-    return groups.max_keys * each + numbers * sizeof(uint32_t) + text
+    return groups.max_keys * each + numbers * sizeof(uint32_t) + groups.text_capacity
 
 
 cdef inline void clear_counts(Counts *counts) noexcept nogil:

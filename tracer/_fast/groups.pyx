@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from tracer._fast.sketch cimport (
     BIN_COUNT, FULL_WINDOW, Bins, Sketch, add_wide, bin_at, bin_of, count_at, first_bin, give_window, is_sparse,
@@ -81,30 +81,18 @@ cdef void index_keys(Groups *groups) noexcept nogil:
         groups.index[slot] = <uint32_t> (hash >> 48) << 16 | groups.order[i]
 
 
-cdef int collect_text(Groups *groups) noexcept nogil:
-    """Drop the texts of keys that are gone; -1 (and nothing done) when memory is out."""
-    cdef char *spare = groups.spare_text
-    cdef uint32_t capacity = groups.spare_text_capacity
+cdef void collect_text(Groups *groups) noexcept nogil:
+    """Drop the texts of keys that are gone. The others stand in the order of the keys: none moves onto one that is
+    still to be moved."""
     cdef uint32_t i, size, used = 0
     cdef Key *key
-    if capacity < groups.text_capacity:
-        capacity = groups.text_capacity
-        spare = <char *> malloc(capacity)
-        if spare == NULL:
-            return -1
-        free(groups.spare_text)
     for i in range(groups.keys_count):
         key = &groups.keys[groups.order[i]]
         size = groups.name_bytes if groups.name_bytes else key.size
-        memcpy(spare + used, groups.text + key.text, size)
+        memmove(groups.text + used, groups.text + key.text, size)
         key.text = used
         used += size
-    groups.spare_text = groups.text
-    groups.spare_text_capacity = groups.text_capacity
-    groups.text = spare
-    groups.text_capacity = capacity
     groups.text_used = used
-    return 0
 
 
 cdef uint32_t live_bins(const Groups *groups) noexcept nogil:
@@ -151,14 +139,14 @@ cdef int collect_bins(Groups *groups) noexcept nogil:
 
 
 cdef int compact(Groups *groups) noexcept nogil:
-    """Make room: of what was used up, half is free afterwards. -1 when memory is out.
+    """Make room: of what was used up, half is free afterwards. -1 when memory is out: the bins are what they were then,
+    which refuses no key.
 
     Groups keep their numbers, but for those that are folded.
     """
     cdef bint text_full = groups.full and groups.keys_count < groups.max_keys
     cdef bint bins_full = groups.bins.used > groups.max_bins
     cdef uint32_t most_bins = (groups.max_bins - groups.max_keys) // 2
-    cdef int failed = 0
     if groups.keys_count == groups.max_keys:
         keep_best_half(groups)
     while text_full and groups.text_live > groups.max_text // 2:
@@ -168,7 +156,5 @@ cdef int compact(Groups *groups) noexcept nogil:
     index_keys(groups)
     groups.full = False
     if text_full or groups.text_used // 2 > groups.text_live:  # or sooner: less memory, more of it in caches
-        failed |= collect_text(groups)
-    if bins_full:
-        failed |= collect_bins(groups)
-    return failed
+        collect_text(groups)
+    return collect_bins(groups) if bins_full else 0

@@ -200,9 +200,10 @@ cdef class RowRing:
     @property
     def memory_bytes(self) -> int:
         """What it takes now."""
-        cdef size_t texts = self.queue_bytes + self.codes_capacity * sizeof(int32_t)
+        cdef size_t texts
         cdef int i
         with self.lock:
+            texts = self.queue_bytes + self.codes_capacity * sizeof(int32_t)
             for i in range(DICTIONARY_COUNT):
                 texts += self.dictionaries[i].capacity + self.dictionaries[i].most * 12 \
                     + (<size_t> self.dictionaries[i].mask + 1) * 4

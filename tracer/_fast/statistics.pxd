@@ -5,13 +5,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from tracer._fast.batch cimport Buffers
 from tracer._fast.dictionary cimport Dictionary
-from tracer._fast.groups cimport Counts, Groups
+from tracer._fast.groups cimport Counts, FIRST, Groups
 
 
 cdef enum:
     BUCKETS = 8
     QUANTILES = 4
     KNOWN_PIDS = 256
+    MOST_SYSCALLS = 1024  # more than there are: their table is never compacted
 
 
 cdef enum:
@@ -42,7 +43,7 @@ cdef class Statistics:
     cdef cython.pymutex lock
     cdef Groups tables[TABLES]
     cdef Groups classes  # the names of the syscalls that move bytes
-    cdef uint8_t class_of[1024]  # by group there: 1 reads, 2 writes, 3 both
+    cdef uint8_t class_of[FIRST + MOST_SYSCALLS]  # by group there: 1 reads, 2 writes, 3 both
     cdef uint64_t latency_buckets[BUCKETS]
     cdef uint64_t gap_buckets[BUCKETS]
     cdef uint64_t gaps

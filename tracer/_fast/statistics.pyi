@@ -53,5 +53,5 @@ class Statistics:
 
         A table is its rows, the row of all other keys, the row of calls without a key, and the number of other keys;
         the totals are a row, both histograms, number and sum of the gaps, and begin and end (boot clock) or -1. A row
-        is the arguments of `tracer.live.snapshot.Figures`.
+        is the arguments of `tracer.live.snapshot.Figures`. Raises ValueError unless `most` is 1 to 1024.
         """

@@ -23,7 +23,6 @@ cdef extern from "<string.h>" nogil:
 
 cdef enum:
     CHUNK_ROWS = 1024  # between two looks whether sketches have outgrown their memory
-    MOST_SYSCALLS = 1024  # more than there are: that table is never compacted
     MOST_SHOWN = 1024
     NAME_BYTES = 64  # a thread's name has 15, and four for each when it is no UTF-8
     LEAST_TEXT = 1 << 16  # in bytes: two of the longest paths, each byte spelt with four
@@ -276,7 +275,7 @@ cdef class Statistics:
 
     def consume(self, Columns columns not None) -> None:
         """Count the rows of a batch. Raises ValueError if it was released, MemoryError if memory ran out: what there
-        was none for is counted with the others then."""
+        was none for is counted with the others then, or not in percentiles, or not at all."""
         cdef Buffers buffers = columns.held()
         cdef int rows = columns.rows
         cdef bint failed
@@ -306,9 +305,10 @@ cdef class Statistics:
     @property
     def memory_bytes(self) -> int:
         """The memory that all tables take."""
-        cdef uint64_t size = sizeof(Place) * self.places_capacity + sizeof(uint32_t) * self.syscalls_capacity
+        cdef uint64_t size
         cdef int table
         with self.lock:
+            size = sizeof(Place) * self.places_capacity + sizeof(uint32_t) * self.syscalls_capacity
             for table in range(TABLES):
                 size += groups_bytes(&self.tables[table])
             size += groups_bytes(&self.classes)
@@ -320,7 +320,7 @@ cdef class Statistics:
 
         A table is its rows, the row of all other keys, the row of calls without a key, and the number of other keys;
         the totals are a row, both histograms, number and sum of the gaps, and begin and end (boot clock) or -1. A row
-        is the arguments of `tracer.live.snapshot.Figures`.
+        is the arguments of `tracer.live.snapshot.Figures`. Raises ValueError unless `most` is 1 to 1024.
         """
         cdef _Reading reading, sum_reading = _Reading(1)
         cdef int table, _
