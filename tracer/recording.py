@@ -228,7 +228,10 @@ class Recording:
         self._require_open()
         for part in self._parts:
             try:
-                with os.fdopen(_open_part(self._root, part.name), "rb") as file, pq.ParquetFile(file) as opened:
+                with (
+                    os.fdopen(_open_part(self._root, part.name), "rb") as file,
+                    pq.ParquetFile(file, pre_buffer=False) as opened,  # or all of the file would be in memory
+                ):
                     for batch in opened.iter_batches(rows, columns=_columns_of(part)):
                         table = _sound(pa.Table.from_batches([batch]))
                         yield from table.replace_schema_metadata(None).combine_chunks().to_batches()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from tracer.sinks import flight
 from tracer.sinks.flight import FlightRecorder
 from tracer.sinks.opening import open_recorder
 from tracer.sinks.parts import Rotation
+from tracer.sinks.rewriting import ends
 
 FOOTER = {"schema_version": "1", "session": "s", "loss": "{}"}
 SECOND = 1_000_000_000
@@ -124,6 +126,26 @@ def test_after_a_crash_the_slices_are_recovered(tmp_path, clock, stem):
     assert kept is not None
     assert sum(recover(left).rows for left in find(kept)) == 60
     assert names(tmp_path) == [f"{stem[:182]}-ring-{number:04}.parquet" for number in (1, 2, 3)]
+
+
+def test_a_slice_that_somebody_cuts_while_it_is_read_is_an_error(tmp_path, clock, monkeypatch):
+    """Were it mapped, it would be the end of the process."""
+    ring = FlightRecorder(tmp_path / "x.parquet", 60)
+    for second in range(1000, 1030):
+        clock.s = second
+        ring.write(batch_at(second), told)
+    (oldest, *_) = sorted(tmp_path.iterdir())
+
+    def cut(batch: pa.RecordBatch) -> pa.Array:
+        os.truncate(oldest, 0)
+        return ends(batch)
+
+    monkeypatch.setattr(flight, "ends", cut)
+    monkeypatch.setattr(flight, "READ_ROWS", 2)
+    with pytest.raises((OSError, pa.ArrowInvalid)):
+        ring.snapshot(told, 1030 * SECOND)
+    ring.abort()
+    assert names(tmp_path) == []
 
 
 def test_abort_leaves_nothing(tmp_path):

@@ -72,7 +72,8 @@ def hole_bytes(found: Scan) -> int:
 def batches(file: Window, segment: Segment) -> Iterator[pa.RecordBatch]:
     """A segment's rows. Raises one of DAMAGE where they can't be read."""
     there = pa.PythonFile(Reader(file, segment.end), mode="r")
-    with pq.ParquetFile(there, page_checksum_verification=True) as opened:
+    # what is read ahead, all of the segment, would be kept in memory
+    with pq.ParquetFile(there, page_checksum_verification=True, pre_buffer=False) as opened:
         for batch in opened.iter_batches(BATCH_ROWS, columns=schema.SCHEMA.names):
             yield checked(batch)
 

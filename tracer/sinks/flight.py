@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from tracer.sinks.parquet_file import ParquetFile
 from tracer.sinks.parquet_options import Footer
 from tracer.sinks.part_names import Numbered
 from tracer.sinks.rewriting import Rewriter, ends
+from tracer.sinks.window import Reader, Window
 
 SLICES = 6
 """What is kept lies in so many files and one more, the oldest of which goes as a whole."""
@@ -42,9 +42,10 @@ class Slice:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Its rows, once it is finished."""
-        descriptor = self.file.file.stream.fileno()
-        there = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
-        with pq.ParquetFile(pa.BufferReader(pa.py_buffer(there))) as opened:
+        stream = self.file.file.stream
+        there = Reader(Window(stream.fileno(), stream.tell()), stream.tell())
+        # what is read ahead, all of the file, would be kept in memory
+        with pq.ParquetFile(pa.PythonFile(there, mode="r"), pre_buffer=False) as opened:
             yield from opened.iter_batches(READ_ROWS)
 
 
