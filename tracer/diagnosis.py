@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tracer import syscalls
 from tracer.capture import bcc_module, btf, privileges
 from tracer.capture.kernel import DEFAULT_RING_BYTES, Filter, KernelSource
+from tracer.capture.release import kernel_version
 from tracer.errors import MachineError, TracerError
 
 
@@ -27,9 +28,8 @@ class Finding:
 def kernel() -> Finding:
     """The kernel's version, and whether its machine is known."""
     release, machine = platform.release(), platform.machine()
-    version = tuple(int(part) for part in release.split("-")[0].split(".")[:2])
     known = machine in syscalls.MACHINES
-    todo = "Linux 5.8 or newer on x86_64 or aarch64 is needed" if version < (5, 8) or not known else None
+    todo = "Linux 5.8 or newer on x86_64 or aarch64 is needed" if kernel_version() < (5, 8) or not known else None
     return Finding("kernel", todo is None, f"Linux {release} on {machine}", todo)
 
 
@@ -75,7 +75,7 @@ def bcc() -> Finding:
 def memory_lock() -> Finding:
     """The limit of locked memory, which bounds BPF maps before Linux 5.11 for all but root."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    counts = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2]) < (5, 11)
+    counts = kernel_version() < (5, 11)
     unlimited = soft == resource.RLIM_INFINITY
     ok = unlimited or not counts or soft > 2 * DEFAULT_RING_BYTES
     seen = "unlimited" if unlimited else f"{soft >> 20} MiB"

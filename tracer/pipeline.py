@@ -220,8 +220,10 @@ def trace(
     the first batch is asked for. Leaving the loop early ends the tracing and the command: SIGTERM, and SIGKILL two
     seconds later.
 
-    Raises UsageError and CommandError at once, MachineError with the first batch.
+    Raises UsageError at once, and CommandError for a command that is not there; MachineError, and CommandError for one
+    that execve refuses, with the first batch.
     """
+    ring_size(ring_bytes)
     expressions = [trace] if isinstance(trace, str) else list(trace) if trace is not None else None
     wanted = selection.parse(expressions)
     filters = Filter(follow=follow, failed_only=failed_only, identity=identity)

@@ -179,7 +179,6 @@ def mapped_ring(source: KernelSource) -> Ring:
     try:
         return Ring(source.ring_fd, source.ring_bytes)
     except OSError as error:
-        source.close()
         raise MachineError(str(error), hint="a smaller --buffer-size; it takes twice that of address space") from error
 
 
@@ -223,15 +222,16 @@ class LiveSession:
             keep_stream=raw is not None,
         )
         self._source = KernelSource(syscalls.rules(machine, wanted), filters, ring_bytes)
-        self._ring = mapped_ring(self._source)
-        self._losses = LossWatch(self._source.counters, self._engine.counters, self.clock.boot_ns, most=MOST_WINDOWS)
         self._boundary = Boundary()
-        self.facts = session_facts(self.clock, target, wanted)
         self.saves_raw = raw is not None
         head = {"machine": machine, "table_version": syscalls.TABLE_VERSION, "failed_only": filters.failed_only}
         try:
+            self._ring = mapped_ring(self._source)
+            counters = self._source.counters, self._engine.counters
+            self._losses = LossWatch(*counters, self.clock.boot_ns, most=MOST_WINDOWS)
+            self.facts = session_facts(self.clock, target, wanted)
             self.raw = raw(head | self.facts) if raw is not None else None
-        except OutputError:
+        except BaseException:
             self._source.close()
             raise
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import until
 
 import tracer
-from tracer import schema
+from tracer import schema, session
 from tracer.capture.target import CommandError
 from tracer.errors import TracerError, UsageError
 
@@ -121,7 +121,20 @@ class TestErrors:
 
     def test_ring_out_of_range(self) -> None:
         with pytest.raises(UsageError, match="out of range"):
-            list(tracer.trace(["true"], ring_bytes=1))
+            tracer.trace(["true"], ring_bytes=1)
+
+    @pytest.mark.parametrize("step", ["mapped_ring", "LossWatch", "session_facts"])
+    def test_a_session_that_can_not_begin_leaves_nothing_in_the_kernel(
+        self, step: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError("no")
+
+        monkeypatch.setattr(session, step, refuse)
+        before = loaded_programs()
+        with pytest.raises(OSError, match="no"):
+            list(tracer.trace(["true"]))
+        assert loaded_programs() == before
 
     def test_no_command(self) -> None:
         with pytest.raises(UsageError, match="no command"):

@@ -85,39 +85,40 @@ def spawn(bytes path not None, list argv not None, blocked=(), bint ignore_child
     ignores both and does not tell how it found them. `user` is whom it becomes before it runs the program: user, group
     and supplementary groups (numbers).
 
-    Raises OSError if the fork fails, ValueError for a NUL byte in an argument.
+    Raises OSError if there are no descriptors left or the fork fails, ValueError for a NUL byte in an argument.
     """
-    cdef char **arguments = <char **> malloc((len(argv) + 1) * sizeof(char *))
+    cdef char **arguments = NULL
     cdef const char *program = path
-    cdef int pid = -1, cue = -1, cue_end = -1, report = -1
+    cdef int pid = -1, cue = -1, cue_write = -1, report_read = -1, report = -1
     cdef sigset_t mask
     cdef identity other = identity(False, 0, 0, NULL, 0)
     if b"\0" in path or any(b"\0" in argument for argument in argv):
-        free(arguments)
         raise ValueError("an argument holds a NUL byte")
     sigemptyset(&mask)
     for number in blocked:
         sigaddset(&mask, number)
-    if arguments == NULL:
-        raise MemoryError
     try:
+        arguments = <char **> malloc((len(argv) + 1) * sizeof(char *))
+        if arguments == NULL:
+            raise MemoryError
         if user is not None:
             choose_user(&other, user)
         for i, argument in enumerate(argv):
             arguments[i] = argument
         arguments[len(argv)] = NULL
-        cue_read, cue_write = os.pipe()
-        report_read, report_write = os.pipe()
-        cue, cue_end, report = cue_read, cue_write, report_write
+        cue, cue_write = os.pipe()
+        report_read, report = os.pipe()
         with nogil:
             pid = fork()
             if pid == 0:
-                run_child(program, arguments, cue, cue_end, report, &mask, ignore_children, &other)
+                run_child(program, arguments, cue, cue_write, report, &mask, ignore_children, &other)
         if pid < 0:
-            os.close(cue_write)
-            os.close(report_read)
             raise OSError(errno, os.strerror(errno))
         return pid, cue_write, report_read
+    except BaseException:
+        close(cue_write)
+        close(report_read)
+        raise
     finally:
         free(arguments)
         free(other.groups)

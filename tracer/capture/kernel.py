@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import platform
 import signal
 import struct
 import threading
@@ -18,6 +17,7 @@ from types import ModuleType
 from typing import Any, Literal, Self, get_args
 
 from tracer.capture import bcc_module, btf
+from tracer.capture.release import kernel_version
 from tracer.errors import MachineError, UsageError
 
 TRACEPOINTS = (
@@ -400,7 +400,7 @@ def load_error(text: str) -> MachineError:
     """What bcc's failure means for the user."""
     if os.geteuid() != 0:
         return MachineError("tracing needs root, or CAP_BPF and CAP_PERFMON", hint="run it with sudo")
-    if "ringbuf" in text or tuple(map(int, platform.release().split(".")[:2])) < (5, 8):
+    if "ringbuf" in text or kernel_version() < (5, 8):
         return MachineError("this kernel has no BPF ring buffers", hint="Linux 5.8 or newer is needed")
     return MachineError(
         f"the kernel program can't be loaded: {text.splitlines()[-1] if text else 'unknown reason'}",

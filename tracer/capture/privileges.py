@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import signal
 import stat
 import time
@@ -13,6 +12,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from tracer._fast.rights import give_up, tell
+from tracer.capture.release import kernel_version
 from tracer.errors import MachineError, UsageError
 
 
@@ -111,7 +111,7 @@ def needed_afterwards(outputs: Iterable[Path], *, sends_signals: bool) -> set[Ca
         needed |= GIVE_AWAY
     if not all(_is_writable(path.parent) for path in outputs):
         needed |= {Capability.CAP_DAC_OVERRIDE, Capability.CAP_FOWNER}
-    if tuple(map(int, platform.release().split(".")[:2])) < USES_MAPS_WITHOUT:
+    if kernel_version() < USES_MAPS_WITHOUT:
         needed.add(Capability.CAP_BPF)
     return needed
 

@@ -183,6 +183,7 @@ class Processes:
             try:
                 handle = os.pidfd_open(pid)
             except OSError as error:
+                self.finish()
                 raise UsageError(f"process {pid} can't be watched: {error.strerror}") from error
             self._open.add(handle)
             self._ends.register(handle, select.POLLIN)
