@@ -20,7 +20,6 @@ DIRECTIVES = {
     "binding": True,
     "embedsignature": True,
     "embedsignature.format": "python",
-    "freethreading_compatible": True,
     "cdivision": True,
     "boundscheck": CHECKED,
     "wraparound": False,
