@@ -6,7 +6,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
-from tracer._fast.batch cimport Buffers, Columns, DICTIONARY_COUNT, Pointers, any_bit, bitmaps
+from tracer._fast.batch cimport Buffers, Columns, DICTIONARY_COUNT, Pointers, any_bit, bitmaps, columns_of
 from tracer._fast.dictionary cimport Dictionary
 
 from tracer._fast import batch
@@ -156,7 +156,7 @@ cdef const void *values_of(const Export *export, int values, Pointers *at, int64
         return last
     if values == IN_EPOCH:
         return last + rows
-    return (<void **> at)[values]  # the arrays begin the struct, in the order of DTYPES
+    return columns_of(at)[values]
 
 
 cdef void compute(Export *export, Columns columns, int64_t first_seq) noexcept nogil:

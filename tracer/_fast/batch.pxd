@@ -19,10 +19,12 @@ cdef enum:
 
 
 cdef enum:
+    COLUMN_COUNT = 29
     BITMAP_COUNT = 20
 
 
 cdef struct Pointers:
+    # The arrays of the columns, in the order of DTYPES, and then the bitmaps, in that of BITMAPS.
     int64_t *time_ns
     int64_t *gap_ns
     int64_t *latency_ns
@@ -106,9 +108,14 @@ cdef class Columns:
     cdef Buffers held(self)
 
 
-cdef inline uint8_t **bitmaps(Pointers *at) noexcept nogil:
-    """The validity bitmaps, which end the struct, as an array of BITMAP_COUNT in the order of its fields."""
-    return &at.has_gap_ns
+cdef inline char **columns_of(const Pointers *at) noexcept nogil:
+    """The columns' memory, with which the struct begins, as an array of COLUMN_COUNT."""
+    return <char **> at
+
+
+cdef inline uint8_t **bitmaps(const Pointers *at) noexcept nogil:
+    """The validity bitmaps, with which it ends, as an array of BITMAP_COUNT."""
+    return <uint8_t **> &at.has_gap_ns
 
 
 cdef inline bint any_bit(const uint8_t *bits, int count_bytes) noexcept nogil:

@@ -29,7 +29,10 @@ NULLABLE = (
 
 SAME_VALIDITY = {"file_source": "file", "device": "inode"}
 
-BITMAPS = tuple(name for name in NULLABLE if name not in SAME_VALIDITY)  # in their order in Pointers
+BITMAPS = tuple(name for name in NULLABLE if name not in SAME_VALIDITY)
+
+assert len(DTYPES) == COLUMN_COUNT and len(BITMAPS) == BITMAP_COUNT
+assert sizeof(Pointers) == (COLUMN_COUNT + BITMAP_COUNT) * sizeof(void *)
 
 TEXTS = ("comm", "syscall", "family", "error", "file", "file_source", "old_file", "epoll_op")  # by the codes IN_...
 
@@ -71,35 +74,8 @@ cdef class Buffers:
 
     cdef int point_at(self, dict arrays) except -1:
         cdef int i
-        self.at.time_ns = <int64_t *> address(arrays["time_ns"])
-        self.at.gap_ns = <int64_t *> address(arrays["gap_ns"])
-        self.at.latency_ns = <int64_t *> address(arrays["latency_ns"])
-        self.at.comm = <int32_t *> address(arrays["comm"])
-        self.at.pid = <int32_t *> address(arrays["pid"])
-        self.at.tid = <int32_t *> address(arrays["tid"])
-        self.at.syscall = <int32_t *> address(arrays["syscall"])
-        self.at.family = <int32_t *> address(arrays["family"])
-        self.at.fd = <int32_t *> address(arrays["fd"])
-        self.at.ret = <int64_t *> address(arrays["ret"])
-        self.at.error = <int32_t *> address(arrays["error"])
-        self.at.is_error = <uint8_t *> address(arrays["is_error"])
-        self.at.bytes = <int64_t *> address(arrays["bytes"])
-        self.at.requested_bytes = <int64_t *> address(arrays["requested_bytes"])
-        self.at.offset = <int64_t *> address(arrays["offset"])
-        self.at.flags = <int64_t *> address(arrays["flags"])
-        self.at.file = <int32_t *> address(arrays["file"])
-        self.at.file_source = <int32_t *> address(arrays["file_source"])
-        self.at.old_file = <int32_t *> address(arrays["old_file"])
-        self.at.address_space_bytes = <int64_t *> address(arrays["address_space_bytes"])
-        self.at.requested_sleep_ns = <int64_t *> address(arrays["requested_sleep_ns"])
-        self.at.nfds = <int32_t *> address(arrays["nfds"])
-        self.at.timeout_ns = <int64_t *> address(arrays["timeout_ns"])
-        self.at.epoll_op = <int32_t *> address(arrays["epoll_op"])
-        self.at.epoll_target_fd = <int32_t *> address(arrays["epoll_target_fd"])
-        self.at.epoll_events = <int64_t *> address(arrays["epoll_events"])
-        self.at.device = <int64_t *> address(arrays["device"])
-        self.at.inode = <int64_t *> address(arrays["inode"])
-        self.at.mount_namespace = <int64_t *> address(arrays["mount_namespace"])
+        for i, name in enumerate(DTYPES):
+            columns_of(&self.at)[i] = <char *> address(arrays[name])
         for i, name in enumerate(BITMAPS):
             bitmaps(&self.at)[i] = <uint8_t *> address(arrays["has_" + name])
         return 0

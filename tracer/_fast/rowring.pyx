@@ -6,7 +6,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from tracer._fast.batch cimport Buffers, Columns, DICTIONARY_COUNT, Pointers, bit
+from tracer._fast.batch cimport (
+    BITMAP_COUNT, Buffers, COLUMN_COUNT, Columns, DICTIONARY_COUNT, Pointers, bit, bitmaps, columns_of,
+)
 from tracer._fast.dictionary cimport Dictionary, add_bytes, clear_dictionary, free_dictionary, init_dictionary
 
 from types import MappingProxyType
@@ -18,8 +20,6 @@ from tracer._fast import batch
 
 
 cdef enum:
-    COLUMNS = 29  # the arrays that begin Pointers
-    BITMAPS = 20  # the bitmaps that end it
     MOST_ROWS = 1 << 20
     FIRST_QUEUE_BYTES = 1 << 16
 
@@ -27,20 +27,18 @@ Rows = NamedTuple("Rows", [("rows", int), ("wall_offset_ns", int), ("arrays", ob
                            ("texts", object)])
 
 # By column: bytes of an item (0: eight rows share one), the bitmap of its validity and its texts, or -1.
-cdef int item_bytes[COLUMNS]
-cdef int validity[COLUMNS]
-cdef int texts_of[COLUMNS]
+cdef int item_bytes[COLUMN_COUNT]
+cdef int validity[COLUMN_COUNT]
+cdef int texts_of[COLUMN_COUNT]
 cdef int column_of[DICTIONARY_COUNT]  # the other way round
 
 
 cdef int describe_columns() except -1:
     cdef int i
-    bitmaps = [name for name in batch.NULLABLE if name not in batch.SAME_VALIDITY]
-    assert len(batch.DTYPES) == COLUMNS and len(bitmaps) == BITMAPS and len(batch.TEXTS) == DICTIONARY_COUNT
     for i, (name, dtype) in enumerate(batch.DTYPES.items()):
         same = batch.SAME_VALIDITY.get(name, name)
         item_bytes[i] = 0 if name == "is_error" else np.dtype(dtype).itemsize
-        validity[i] = bitmaps.index(same) if same in bitmaps else -1
+        validity[i] = batch.BITMAPS.index(same) if same in batch.BITMAPS else -1
         texts_of[i] = batch.TEXTS.index(name) if name in batch.TEXTS else -1
         if name in batch.TEXTS:
             column_of[batch.TEXTS.index(name)] = i
@@ -54,15 +52,7 @@ cdef inline size_t in_words(size_t size) noexcept nogil:
     return (size + 7) & ~<size_t> 7
 
 
-# ---- columns and bitmaps ----
-
-cdef inline char *column(const Pointers *at, int i) noexcept nogil:
-    return (<char **> at)[i]
-
-
-cdef inline uint8_t *bitmap(const Pointers *at, int i) noexcept nogil:
-    return (<uint8_t **> &at.has_gap_ns)[i]
-
+# ---- bits ----
 
 cdef inline uint64_t load_bits(const uint8_t *bits, size_t at, int count) noexcept nogil:
     """Some bits, 1 to 64, from a place on. Nothing but the bytes that they lie in is read."""
@@ -176,7 +166,7 @@ cdef tuple export_texts(const Dictionary *dictionary):
 cdef class RowRing:
     """The last `capacity` rows (1 to 1,048,576) of all that it was given; the oldest are overwritten.
 
-    Numbers take 150 bytes a row, from the start on. Texts are kept once a batch, for as long as one of its rows is in
+    Numbers take 175 bytes a row, from the start on. Texts are kept once a batch, for as long as one of its rows is in
     here. Memory for them grows as they need it, up to a few times what the longest texts of twice `capacity` rows need.
     Safe to use from several threads.
     """
@@ -258,12 +248,12 @@ cdef class RowRing:
         cdef int i, j
         for i in range(DICTIONARY_COUNT):
             j = column_of[i]
-            bits = bitmap(at, validity[j]) if validity[j] >= 0 else NULL
+            bits = bitmaps(at)[validity[j]] if validity[j] >= 0 else NULL
             clear_dictionary(&self.dictionaries[i], 0)
             if self.forget_codes(dictionaries[i].count) < 0 or translate(
-                    <const int32_t *> column(at, j), bits, start, self.capacity, dictionaries[i].offsets,
+                    <const int32_t *> columns_of(at)[j], bits, start, self.capacity, dictionaries[i].offsets,
                     dictionaries[i].data, self.codes, &self.dictionaries[i],
-                    <int32_t *> column(&self.buffers.at, j)) < 0:
+                    <int32_t *> columns_of(&self.buffers.at)[j]) < 0:
                 return -1
         return 0
 
@@ -282,22 +272,22 @@ cdef class RowRing:
     cdef void copy_rows(self, const Pointers *at, int start, int slot, int rows, bint with_texts) noexcept nogil:
         """Copy rows of a batch to places that lie side by side. Columns in which none has a value are left as they are.
         """
-        cdef bint used[BITMAPS]
+        cdef bint used[BITMAP_COUNT]
         cdef const uint8_t *bits
         cdef size_t size
         cdef int i
         if rows == 0:
             return
-        for i in range(BITMAPS):
-            bits = bitmap(at, i)
+        for i in range(BITMAP_COUNT):
+            bits = bitmaps(at)[i]
             used[i] = any_bit(bits, start, rows)
-            copy_bits(bitmap(&self.buffers.at, i), slot, bits if used[i] else NULL, start, rows)
-        for i in range(COLUMNS):
+            copy_bits(bitmaps(&self.buffers.at)[i], slot, bits if used[i] else NULL, start, rows)
+        for i in range(COLUMN_COUNT):
             if item_bytes[i] == 0:
-                copy_bits(<uint8_t *> column(&self.buffers.at, i), slot, <uint8_t *> column(at, i), start, rows)
+                copy_bits(<uint8_t *> columns_of(&self.buffers.at)[i], slot, <uint8_t *> columns_of(at)[i], start, rows)
             elif (validity[i] < 0 or used[validity[i]]) and (with_texts or texts_of[i] < 0):
                 size = item_bytes[i]
-                memcpy(column(&self.buffers.at, i) + slot * size, column(at, i) + start * size, rows * size)
+                memcpy(columns_of(&self.buffers.at)[i] + slot * size, columns_of(at)[i] + start * size, rows * size)
 
     # ---- segments ----
 
@@ -380,19 +370,19 @@ cdef class RowRing:
         cdef Pointers to
         cdef int i
         cdef size_t place = wide + narrow
-        cdef size_t places[COLUMNS + BITMAPS]
+        cdef size_t places[COLUMN_COUNT + BITMAP_COUNT]
         cdef bytes memory
         cdef char *start
         cdef int failed
-        for i in range(COLUMNS):
+        for i in range(COLUMN_COUNT):
             places[i] = place
             place += wide if item_bytes[i] == 8 else narrow if item_bytes[i] == 4 else bits
-        for i in range(BITMAPS):
-            places[COLUMNS + i] = place
+        for i in range(BITMAP_COUNT):
+            places[COLUMN_COUNT + i] = place
             place += bits
         memory = PyBytes_FromStringAndSize(NULL, place)
         start = PyBytes_AS_STRING(memory)
-        for i in range(COLUMNS + BITMAPS):
+        for i in range(COLUMN_COUNT + BITMAP_COUNT):
             (<char **> &to)[i] = start + places[i]
         with nogil:
             self.export_rows(&to, count)
@@ -408,15 +398,15 @@ cdef class RowRing:
         cdef int piece = min(count, self.capacity - slot)
         cdef size_t size
         cdef int i
-        for i in range(COLUMNS):
+        for i in range(COLUMN_COUNT):
             size = item_bytes[i]
             if size == 0:
-                export_bits(<uint8_t *> column(to, i), <uint8_t *> column(at, i), slot, piece, count)
+                export_bits(<uint8_t *> columns_of(to)[i], <uint8_t *> columns_of(at)[i], slot, piece, count)
             elif texts_of[i] < 0:
-                memcpy(column(to, i), column(at, i) + slot * size, piece * size)
-                memcpy(column(to, i) + piece * size, column(at, i), (count - piece) * size)
-        for i in range(BITMAPS):
-            export_bits(bitmap(to, i), bitmap(at, i), slot, piece, count)
+                memcpy(columns_of(to)[i], columns_of(at)[i] + slot * size, piece * size)
+                memcpy(columns_of(to)[i] + piece * size, columns_of(at)[i], (count - piece) * size)
+        for i in range(BITMAP_COUNT):
+            export_bits(bitmaps(to)[i], bitmaps(at)[i], slot, piece, count)
 
     cdef int export_segments(self, const Pointers *to, int count, int64_t *seq, int32_t *epochs) noexcept nogil:
         """Write what is known by batch: sequence numbers, epochs, and texts, told apart anew."""
@@ -455,9 +445,9 @@ cdef class RowRing:
             data += (<size_t> segment.counts[i] + 1) * sizeof(int32_t)
         for i in range(DICTIONARY_COUNT):
             j = column_of[i]
-            out = <int32_t *> column(to, j) + row
-            codes = <const int32_t *> column(&self.buffers.at, j)
-            bits = bitmap(&self.buffers.at, validity[j]) if validity[j] >= 0 else NULL
+            out = <int32_t *> columns_of(to)[j] + row
+            codes = <const int32_t *> columns_of(&self.buffers.at)[j]
+            bits = bitmaps(&self.buffers.at)[validity[j]] if validity[j] >= 0 else NULL
             texts = &self.dictionaries[i]
             if segment.counts[i] == 0 and bits != NULL:
                 memset(out, 0, rows * sizeof(int32_t))
@@ -483,7 +473,7 @@ cdef class RowRing:
         for i, (name, dtype) in enumerate(batch.DTYPES.items()):
             arrays[name] = np.frombuffer(memory, dtype, count if item_bytes[i] else bits, places[i])
             if name in batch.NULLABLE:
-                place = places[COLUMNS + validity[i]]
+                place = places[COLUMN_COUNT + validity[i]]
                 valid[name] = np.frombuffer(memory, np.uint8, bits, place) \
                     if any_bit(<const uint8_t *> PyBytes_AS_STRING(memory) + place, 0, count) else None
         return Rows(count, self.wall_offset_ns, MappingProxyType(arrays), MappingProxyType(valid),
