@@ -28,7 +28,7 @@ static __always_inline struct process *find_process(u32 tgid);
 /* The process's new entry, with what `image` says or nothing; null, and counted, if the table is full. */
 static __always_inline struct process *add_process(u32 tgid, struct process *image);
 
-/* Successful renames and unlinks on this machine so far; the top bit once the trace is over. */
+/* Moves at the begin and end of whatever may change names on this machine; the top bit is set once the trace is over. */
 static __always_inline u64 current_epoch(void);
 /* Every name that was told, on the whole machine, may be another one now. */
 static __always_inline void move_epoch(void);

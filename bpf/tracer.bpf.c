@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The kernel side: two raw tracepoints that a table drives, four that keep track of tasks, and three of io_uring.
+/* The kernel side: two raw tracepoints that a table drives, five that keep track of tasks, and three of io_uring.
  *
  * User space fills `rules` (one row a syscall), `config` (the filter) and `processes` (whom to watch), then
  * reads `events`. The offsets OFF_* of kernel structures come from the running kernel's BTF as -D constants, so no

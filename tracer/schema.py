@@ -1,7 +1,6 @@
 """The columns of a recording as data: name, Arrow type, unit, meaning, and the version of them all.
 
-Adding a column is one line here and its fill in `tracer/_fast/columns.pyx`; names are never reused, columns only
-appended.
+Names are never reused, columns only appended. docs/development.md says what else a column needs.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("bytes", pa.int64(), True, "bytes", "payload moved; null for calls that move none"),
     Column("requested_bytes", pa.int64(), True, "bytes", "size asked for"),
     Column("offset", pa.int64(), True, "bytes", "file offset argument; the result of lseek"),
-    Column("flags", pa.int64(), True, None, "open, at and rename flags as passed"),
+    Column("flags", pa.int64(), True, None, "flags as passed"),
     Column("file", TEXT, True, None, "the file the call meant, absolute"),
     Column("file_source", TEXT, True, None, "how the file is known: arg, fd, proc, kernel"),
     Column("old_file", TEXT, True, None, "source of rename and link calls"),

@@ -360,15 +360,6 @@ def names(machine: str) -> list[str]:
     return [table[number].name if number in table else "" for number in range(MAX_SYSCALLS)]
 
 
-def family_codes(machine: str) -> bytes:
-    """`MAX_SYSCALLS` indices into `FAMILIES`, by number; an unknown number's is 0.
-
-    Raises ValueError as `machine_numbers` does.
-    """
-    table = _numbered(machine)
-    return bytes(table[number].family_index if number in table else 0 for number in range(MAX_SYSCALLS))
-
-
 def rules(machine: str, wanted: AbstractSet[str]) -> bytes:
     """The table as `MAX_SYSCALLS` packed `struct syscall_rule`, by number; an unknown number's is all zero.
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import wire
 
+from tracer import syscalls
 from tracer._fast import layout
+from tracer.capture import kernel
 
 HEADER = Path(__file__).parents[2] / "bpf" / "events.h"
 NUMBERS = {"tr_u8": "B", "tr_s8": "b", "tr_u16": "H", "tr_u32": "I", "tr_s32": "i", "tr_u64": "Q", "tr_s64": "q"}
@@ -86,3 +88,43 @@ def test_both_kinds_of_types_give_the_same_offsets(compiler: list[str]) -> None:
 def test_numbers_that_both_sides_must_agree_on() -> None:
     assert layout.MAX_SYSCALLS == wire.MAX_SYSCALLS
     assert f"#define TRACER_ABI_VERSION {layout.ABI_VERSION}\n" in HEADER.read_text()
+
+
+def enumerated(header: str, name: str) -> list[str]:
+    """The names of an enum of a header of the kernel program, by their numbers, which go from 0 to the count of them."""
+    text = (HEADER.parent / header).read_text()
+    (body,) = re.findall(rf"^enum {name} \{{\n(.*?)^\}};", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^\t(\w+) = (\d+),", body, re.MULTILINE)
+    assert [int(number) for _, number in found] == list(range(len(found)))
+    return [name for name, _ in found]
+
+
+def test_stages_stand_where_the_kernel_program_jumps_to() -> None:
+    *stages, count = enumerated("state.bpf.h", "stage")
+    assert count == "STAGE_COUNT"
+    assert stages == [f"STAGE_{name.upper()}" for name in kernel.STAGES]
+
+
+def test_causes_of_loss_stand_where_the_kernel_program_counts_them() -> None:
+    *causes, count = enumerated("events.h", "tracer_loss")
+    assert count == "TRACER_LOSS_COUNT"
+    assert causes == [f"TRACER_LOSS_{name.removesuffix('_call').upper()}" for name in kernel.LOSS_CAUSES]
+
+
+def test_filters_are_what_the_kernel_program_takes_them_for() -> None:
+    text = HEADER.read_text()
+    flags = {name: int(value, 16) for name, value in re.findall(r"#define TRACER_(FILTER_\w+) (0x\w+)", text)}
+    assert flags == {name: value for name, value in vars(kernel).items() if name in flags}
+    assert len(flags) == 8
+    (body,) = re.findall(r"^struct filter_config \{\n(.*?)^\};", text, re.MULTILINE | re.DOTALL)
+    fields = re.findall(r"^\t(tr_\w+) \w+(\[TRACER_COMM_BYTES\])?;", body, re.MULTILINE)
+    codes = "".join("16s" if many else NUMBERS[kind] for kind, many in fields)
+    assert kernel.FILTER_FORMAT.format == f"={codes}"
+
+
+def test_32_bit_programs_rename_with_the_same_calls() -> None:
+    text = (HEADER.parent / "compat.bpf.h").read_text()
+    numbers = {name: int(number) for number, name in re.findall(r"^\tcase (\d+): +/\* (\w+) \*/", text, re.MULTILINE)}
+    renaming = {call.name for call in syscalls.TABLE if call.flags & syscalls.Rule.RENAMES}
+    assert set(numbers) - {"ioctl", "umount2"} == renaming - {"ioctl"}
+    assert numbers["umount2"] == 52, "which the table calls umount"

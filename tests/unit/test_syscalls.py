@@ -121,17 +121,16 @@ def test_an_unknown_name_can_not_be_wanted():
         syscalls.rules("x86_64", {"no_such_call"})
 
 
-@pytest.mark.parametrize("function", [syscalls.machine_numbers, syscalls.names, syscalls.family_codes])
+@pytest.mark.parametrize("function", [syscalls.machine_numbers, syscalls.names])
 def test_an_unknown_machine_has_no_numbers(function):
     with pytest.raises(ValueError, match="'m68k'"):
         function("m68k")
 
 
-def test_names_and_families_by_number():
-    names, families = syscalls.names("x86_64"), syscalls.family_codes("x86_64")
-    assert (len(names), len(families)) == (512, 512)
+def test_names_by_number():
+    names = syscalls.names("x86_64")
+    assert len(names) == 512
     assert (names[0], names[257], names[400], names[511]) == ("read", "openat", "", "")
-    assert syscalls.FAMILIES[families[44]] == syscalls.by_name("sendto").family == "Network"
     assert syscalls.names("aarch64")[56] == "openat"
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tracer import syscalls
 from tracer._fast import Columns, Engine
+from tracer._fast.trie import LEVELS, METRICS, OTHER, Frame, Trie
 from tracer.batch import record_batch
 from tracer.capture.generator import blocks
-from tracer.live.flame import LEVELS, METRICS, OTHER, Frame, Trie
 from tracer.pipeline import Clock, new_engine
 
 MACHINE = "x86_64"

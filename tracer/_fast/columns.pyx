@@ -58,7 +58,7 @@ cdef class ColumnBuilder:
         if capacity_rows <= 0 or capacity_rows % 8:
             raise ValueError("capacity_rows: a positive multiple of 8 is meant")
         if len(names) > TRACER_MAX_SYSCALLS or len(families) > 64:
-            raise ValueError("a list of names is too long or too short")
+            raise ValueError("a list of names is too long")
         self.capacity_rows = capacity_rows
         self.wall_offset_ns = wall_offset_ns
         self.serial = 1

@@ -40,7 +40,7 @@ cdef inline uint64_t end_hash(uint64_t hashed, uint64_t word) noexcept nogil:
 
 
 cdef inline uint64_t hash_bytes(const char *data, uint64_t size) noexcept nogil:
-    """FNV-1a in words of eight bytes, mixed at the end."""
+    """Multiplied by the golden ratio word by word, mixed after each."""
     cdef uint64_t hashed = HASH_SEED ^ size
     cdef uint64_t word
     while size >= 8:

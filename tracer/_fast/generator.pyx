@@ -34,7 +34,7 @@ cdef enum:
     FIRST_FD = 64
     FDS = 100  # descriptors of a thread, used in turn
     PREFIX_BYTES = 16
-    MOST_THREADS = 10_000  # a thousandth more, and descriptors would reach 2^20, where none is tracked
+    MOST_THREADS = 10_000  # with a twentieth more, descriptors would reach 2^20, where none is tracked
     MOST_WEIGHT = 1 << 16
     PAIR_BYTES = 512  # above what a pair can take: a name (104), an enter (192) and an exit (104)
     DEVICE = 8 << 20 | 1  # sda1

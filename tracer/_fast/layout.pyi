@@ -8,7 +8,7 @@ MAX_SYSCALLS: Final[int]
 """TRACER_MAX_SYSCALLS."""
 
 def sizes() -> dict[str, int]:
-    """Size in bytes of every structure that crosses the boundary."""
+    """Size in bytes of every structure that records and rules are made of."""
 
 def offsets() -> dict[str, int]:
     """Offset in bytes of every field that is not reserved, as `structure.field`."""

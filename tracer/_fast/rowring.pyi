@@ -25,7 +25,7 @@ class Rows(NamedTuple):
 class RowRing:
     """The last `capacity` rows (1 to 1,048,576) of all that it was given; the oldest are overwritten.
 
-    Numbers take 150 bytes a row, from the start on. Texts are kept once a batch, for as long as one of its rows is in
+    Numbers take 175 bytes a row, from the start on. Texts are kept once a batch, for as long as one of its rows is in
     here, and memory for them grows as they need it, up to a few times what the longest texts of twice `capacity` rows
     need. Safe to use from several threads.
 

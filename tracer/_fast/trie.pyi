@@ -17,7 +17,8 @@ class Trie:
     """A tree of frames with the weights of the rows below them.
 
     `order` is what frames are made of, from the root on: some of `LEVELS`, each once; "path" is a frame for each
-    component. `metric` is what a row weighs: "count" 1, "latency" its nanoseconds, "bytes" the bytes it moved. Rows
+    component, of `/a` the same as of `a`. Names are as the rows have them: who writes lines of them has to escape `;`
+    and line ends. `metric` is what a row weighs: "count" 1, "latency" its nanoseconds, "bytes" the bytes it moved. Rows
     that weigh nothing are left out, and so are frames without a name.
 
     `max_nodes` (256 to 65,536) bounds the tree, `max_name_bytes` (64 KiB to 1 GiB) its names; an eighth of the one and

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self, get_args
 from tracer.capture import bcc_module, btf
 from tracer.capture.release import kernel_version
 from tracer.errors import MachineError, UsageError
+from tracer.syscalls import RULE_FORMAT
 
 TRACEPOINTS = (
     # tasks first: a process must be known before its calls are
@@ -45,7 +46,7 @@ STAGES = (
     "enter_asked",
     "held_place",
 )
-"""Programs that tail calls lead to, in the order of `enum stage` in tracer.bpf.c."""
+"""Programs that tail calls lead to, in the order of `enum stage` in state.bpf.h."""
 
 LOSS_CAUSES = ("ring_full", "path_truncated", "path_unreadable", "map_full", "compat_call")
 """Names of the per-CPU loss counters, in the order of `enum tracer_loss`."""
@@ -176,7 +177,7 @@ class KernelSource:
         self._cpus = possible_cpus()
         try:
             self._load_programs()
-            self._write("rules", rules, 24)
+            self._write("rules", rules, RULE_FORMAT.size)
             self._write("config", filters.pack(), FILTER_FORMAT.size)
         except BaseException:
             self._bpf.cleanup()

@@ -15,7 +15,8 @@ from tracer.diagnosis import CHECKS, Finding
 @click.command("doctor", short_help="Look whether this machine can trace, and say what to do.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(as_json: bool) -> int:
-    """Look at the kernel, BTF, privileges, bcc, the memory limit and the ring. Exit status 2 if something is wrong."""
+    """Look at the kernel, BTF, privileges, namespaces, bcc, the memory limit, identities and the ring. Exit status 2 if
+    something is wrong."""
     findings = [check() for check in CHECKS]
     if as_json:
         said = {"ok": all(f.ok for f in findings), "checks": [asdict(f) for f in findings]}

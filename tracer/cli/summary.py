@@ -27,7 +27,13 @@ SUMS = frozenset({"total", "calls", "errors", "bytes"})
 @click.command("summary", short_help="Count a recording's calls by syscall, file, process or error.")
 @click.argument("file", type=NamedPath(path_type=Path))
 @click.option("--by", type=click.Choice(list(GROUPS)), default="syscall", show_default=True, help="What makes a row.")
-@click.option("--sort", type=click.Choice(list(ORDERS)), default="total", show_default=True, help="Largest first.")
+@click.option(
+    "--sort",
+    type=click.Choice(list(ORDERS)),
+    default="total",
+    show_default=True,
+    help="Largest first, names from a to z.",
+)
 @click.option("-n", "--top", type=click.IntRange(min=1), metavar="N", help="Show only the first N rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; times in nanoseconds.")
 def summary(file: Path, by: str, sort: str, top: int | None, as_json: bool) -> None:

@@ -18,7 +18,8 @@ from tracer.sinks.rewriting import Rewriter, ends
 from tracer.sinks.window import Reader, Window
 
 SLICES = 6
-"""What is kept lies in so many files and one more, the oldest of which goes as a whole."""
+"""A file is so many a part of what is kept: with a minute there are eight at the most, the oldest of which goes as a
+whole."""
 
 LATE_NS = 2_000_000_000
 """How late a snapshot may be made that was asked for: what it is about stays for so long."""

@@ -46,9 +46,7 @@ class RawWriter:
         self._write(payload)
 
     def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
         try:
-            while rest:
-                rest = rest[self._file.stream.write(rest) :]
+            self._file.stream.write(data)
         except OSError as error:
             raise self._file.write_error(error) from error
