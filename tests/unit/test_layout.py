@@ -91,7 +91,7 @@ def test_numbers_that_both_sides_must_agree_on() -> None:
 
 
 def enumerated(header: str, name: str) -> list[str]:
-    """The names of an enum of a header of the kernel program, by their numbers, which go from 0 to the count of them."""
+    """The names of an enum of one of the kernel program's headers, whose numbers count from 0."""
     text = (HEADER.parent / header).read_text()
     (body,) = re.findall(rf"^enum {name} \{{\n(.*?)^\}};", text, re.MULTILINE | re.DOTALL)
     found = re.findall(r"^\t(\w+) = (\d+),", body, re.MULTILINE)

@@ -1,7 +1,7 @@
 """One batch of rows in columns, and the memory it lies in (see tracer/schema.py for what the columns mean)."""
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uintptr_t
 from libc.string cimport memset
 
 from tracer._fast.dictionary cimport clear_dictionary, export_dictionary, free_dictionary, init_dictionary
