@@ -465,9 +465,9 @@ def main() -> None:
         for found in measure(bench, loads, options.tools, options.runs):
             print_figures(found)
             saved.extend(benchmarks(found, common))
-    if options.output is not None:
-        pyperf.BenchmarkSuite(saved).dump(str(options.output))
-        forget_owner(options.output)
+            if options.output is not None:  # each time, so that a later load that fails takes nothing away
+                pyperf.BenchmarkSuite(saved).dump(str(options.output), replace=True)
+                forget_owner(options.output)
     print("\n" + "\n".join(closing_lines(found)))
 
 

@@ -76,6 +76,19 @@ static void visit_files(uint64_t steps, uint64_t *next)
 	}
 }
 
+static void run_burst(struct result *result, uint64_t steps, uint64_t *next_file)
+{
+	uint64_t begin = now_ns(CLOCK_MONOTONIC), calls = steps * (uint64_t)step_calls;
+	if (step_calls == 2)
+		read_and_write(steps);
+	else
+		visit_files(steps, next_file);
+	uint64_t took_ns = now_ns(CLOCK_MONOTONIC) - begin, call_ns = took_ns / calls;
+	result->busy_ns += took_ns;
+	result->calls_by_ns[call_ns < MOST_NS ? call_ns : MOST_NS - 1] += (uint32_t)calls;
+	result->calls += calls;
+}
+
 static void *run_thread(void *argument)
 {
 	struct result *result = argument;
@@ -85,18 +98,13 @@ static void *run_thread(void *argument)
 	while (tick < end_ns) {
 		uint64_t due = step_ns > 0 ? (uint64_t)((double)(tick - start) / step_ns) + 1 : UINT64_MAX;
 		due = due < steps + BURST_STEPS ? due : steps + BURST_STEPS;
-		uint64_t begin = now_ns(CLOCK_MONOTONIC);
-		if (step_calls == 2)
-			read_and_write(due - steps);
-		else
-			visit_files(due - steps, &next_file);
-		tick = now_ns(CLOCK_MONOTONIC);
-		uint64_t calls = (due - steps) * (uint64_t)step_calls, call_ns = (tick - begin) / calls;
-		result->busy_ns += tick - begin;
-		result->calls_by_ns[call_ns < MOST_NS ? call_ns : MOST_NS - 1] += (uint32_t)calls;
-		result->calls += calls;
-		steps = due;
-		if (step_ns > 0 && (double)(tick - start) < (double)steps * step_ns) {
+		int is_early = due <= steps; // a tick that is no multiple of a step, within one that has been made
+		if (!is_early) {
+			run_burst(result, due - steps, &next_file);
+			tick = now_ns(CLOCK_MONOTONIC);
+			steps = due;
+		}
+		if (is_early || (step_ns > 0 && (double)(tick - start) < (double)steps * step_ns)) {
 			tick = start + ((tick - start) / tick_ns + 1) * tick_ns;
 			sleep_until(tick);
 		}

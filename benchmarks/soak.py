@@ -58,7 +58,7 @@ def soak(folder: Path, seconds: float, rate: int, threads: int) -> Found:
         finally:
             recorder.terminate()  # if we are interrupted: it would go on without us
     if recorder.returncode != 0:
-        raise SystemExit(f"the recorder ended with status {recorder.returncode}")
+        raise SystemExit(f"the recorder, or the load that it ran, ended with status {recorder.returncode}")
     calls = json.loads(report.read_text())
     with tracer.open(recording) as opened:
         (own,) = opened.sql(OWN_CALLS).to_pylist()
