@@ -276,9 +276,10 @@ def profile_waiting(job: Job) -> Text:
     recording, intervals = job.file("block.parquet"), job.file("block-intervals.parquet")
     traced = [beside("tracer-cli"), "record", "-q", "-e", MAY_WAIT, "-o", str(recording)]
     run([*traced, "--", *job.command("--intervals", intervals)], job)
+    file = str(intervals).replace("'", "''")
     with tracer.open(recording) as opened:
-        runs = opened.sql(f"SELECT count(*) n, sum(end_ns - begin_ns)::DOUBLE s FROM '{intervals}' WHERE kind = 'run'")
-        waits = opened.sql(WAITS.format(intervals=str(intervals).replace("'", "''"), top=TOP)).to_pylist()
+        runs = opened.sql(f"SELECT count(*) n, sum(end_ns - begin_ns)::DOUBLE s FROM '{file}' WHERE kind = 'run'")
+        waits = opened.sql(WAITS.format(intervals=file, top=TOP)).to_pylist()
         lost = sum(count or 0 for count in (opened.loss or {}).values())
     count, total_ns = runs["n"][0].as_py(), runs["s"][0].as_py()
     yield f"Waiting: {count} runs of {job.pairs:,} pairs, {total_ns / 1e6:,.0f} ms in all; {lost} calls lost."
@@ -434,7 +435,7 @@ def parse_options() -> tuple[Job, list[str]]:
     parser.add_argument("--only", default=",".join(PROFILES), help="which profiles [cpu,mem,block]")
     parser.add_argument("--folder", type=Path, default=HERE.parent / "bench-profiles", help="[bench-profiles]")
     options = parser.parse_args()
-    kinds = options.only.split(",")
+    kinds = list(dict.fromkeys(options.only.split(",")))
     if not set(kinds) <= PROFILES.keys():
         parser.error(f"--only knows {', '.join(PROFILES)}")
     need_folder(parser, options.folder, make=True)

@@ -93,15 +93,18 @@ class Intervals:
     """
 
     def __init__(self) -> None:
-        self._rows: list[tuple[str, int, str, int, int]] = []
+        self._rows: list[list[Any]] = []
+        """As in INTERVALS; of one that is not over its end is None."""
         self._began_ns = _now_ns()
         self._watch(threading.Thread, "run", "thread", lambda thread: thread.name)
         self._watch(threading.Thread, "start", "wait", lambda thread: f"the start of {thread.name}")
         self._watch(threading.Thread, "join", "wait", lambda thread: f"the end of {thread.name}")
         self._watch(queue.Queue, "put", "wait", lambda _: "room in a queue")
         self._watch(queue.Queue, "get", "wait", lambda _: "work: idle")
+        self._watch(queue.Queue, "join", "wait", lambda _: "all in a queue to be done")
         self._watch(ParquetRecorder, "_run", "thread", lambda _: "the recorder's")
         self._watch(ParquetRecorder, "_next", "wait", lambda _: "work: idle")
+        self._watch(ParquetRecorder, "_say_it_ends", "wait", lambda _: "the recorder's batch to be written")
         self._watch(ParquetRecorder, "_wait_for_room", "wait", lambda _: "room in the recorder's queue")
         self._watch(ParquetRecorder, "_wait_for_end", "wait", lambda _: "the end of the recorder's thread")
 
@@ -111,11 +114,12 @@ class Intervals:
 
     @contextmanager
     def _note(self, kind: str, what: str) -> Iterator[None]:
-        begin_ns = _now_ns()
+        row = [kind, threading.get_native_id(), what, _now_ns(), None]
+        self._rows.append(row)
         try:
             yield
         finally:
-            self._rows.append((kind, threading.get_native_id(), what, begin_ns, _now_ns()))
+            row[-1] = _now_ns()
 
     def _watch(self, owner: type, name: str, kind: str, what: Callable[[Any], str]) -> None:
         original = getattr(owner, name)
@@ -127,10 +131,10 @@ class Intervals:
         setattr(owner, name, watched)
 
     def save(self, path: Path) -> None:
-        """Write them down."""
-        main = threading.main_thread()
-        self._rows.append(("thread", main.native_id or 0, main.name, self._began_ns, _now_ns()))
-        columns = zip(*self._rows, strict=True)
+        """Write them down. What is not over, a thread that waits for work, say, ends now."""
+        main, now_ns = threading.main_thread(), _now_ns()
+        rows = [*self._rows, ["thread", main.native_id or 0, main.name, self._began_ns, None]]
+        columns = zip(*([*row[:-1], row[-1] or now_ns] for row in rows), strict=True)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, INTERVALS, strict=True)]
         pq.write_table(pa.Table.from_arrays(arrays, schema=INTERVALS), path, compression="zstd")
 

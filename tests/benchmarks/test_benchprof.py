@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import benchprof
+import pyarrow.parquet as pq
 import pytest
 from conftest import TOP
 
@@ -56,3 +58,45 @@ MAIN, RECORDER, VIEW = "run (threading.py:1)", "ParquetRecorder._run (tracer/sin
 def test_stacks_of_every_thread_are_kept_if_they_are_of_a_run(line: str, stack: str | None) -> None:
     found = benchprof.with_thread(line)
     assert (found if benchprof.in_run(found) else None) == stack
+
+
+WAITING = """
+import queue, sys, threading, time
+from pathlib import Path
+from profiled import Intervals
+
+intervals = Intervals()
+work = queue.Queue()
+
+def look():
+    while True:
+        work.get()
+        time.sleep(0.05)
+        work.task_done()
+
+threading.Thread(target=look, name="looks", daemon=True).start()
+work.put(1)
+work.join()
+time.sleep(0.05)
+intervals.save(Path(sys.argv[1]))
+"""
+
+
+def test_waits_have_names_while_they_last(tmp_path: Path) -> None:
+    """A thread that waits for work when all is over is one that waits for work."""
+    found = tmp_path / "intervals.parquet"
+    environment = {**os.environ, "PYTHONPATH": str(TOP / "benchmarks")}
+    subprocess.run([sys.executable, "-c", WAITING, str(found)], env=environment, check=True, cwd=tmp_path)
+    rows = pq.read_table(found).to_pylist()
+    assert all(row["begin_ns"] <= row["end_ns"] for row in rows)
+    (looks,) = (row for row in rows if row["kind"] == "thread" and row["what"] == "looks")
+    idle = [row for row in rows if row["tid"] == looks["tid"] and row["what"] == "work: idle"]
+    assert [row["end_ns"] for row in idle][-1] == looks["end_ns"]
+    assert idle[-1]["end_ns"] - idle[-1]["begin_ns"] > 40_000_000
+    (join,) = (row for row in rows if row["what"] == "all in a queue to be done")
+    assert join["end_ns"] - join["begin_ns"] > 40_000_000
+
+
+def test_a_profile_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchprof.py", "--only", "mem,mem", "--folder", str(tmp_path)])
+    assert benchprof.parse_options()[1] == ["mem"]

@@ -187,14 +187,17 @@ class ParquetRecorder:
 
     def _finish(self, *, is_last: bool = False) -> None:
         """End the writer's thread, when it has taken all that was queued, and write what it held."""
-        with self._writing:
-            self._is_ended = True
+        self._say_it_ends()
         self._queue.put(None)
         if self._is_queued:
             self._wait_for_end()
         self._write_held(is_last=is_last)
 
-    # Profiles tell these two waits apart by their names.
+    # Profiles tell these waits apart by their names.
+
+    def _say_it_ends(self) -> None:
+        with self._writing:  # not while a batch is written
+            self._is_ended = True
 
     def _wait_for_room(self) -> None:
         self._room.get()
