@@ -38,6 +38,7 @@ from arguments import Parser, positive
 from unprofiled import go_unprofiled
 from workload import Operation
 
+HERE = Path(__file__).resolve().parent
 MARK_BYTES = 7_654_321  # an allocation that nothing else makes: it tells which thread is ours
 NOT_COUNTED = {
     memray.AllocatorType.FREE,
@@ -132,8 +133,12 @@ def main() -> None:
     parser.add_argument("case", help="the name of one of its benchmarks")
     parser.add_argument("--runs", type=positive, default=5)
     options = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parent))
-    case = importlib.import_module(options.suite).CASES[options.case]
+    sys.path.insert(0, str(HERE))
+    suites = [path.stem for path in sorted(HERE.glob("bench_*.py"))]
+    cases = getattr(importlib.import_module(options.suite), "CASES", {}) if options.suite in suites else {}
+    if options.case not in cases:
+        parser.error(f"there is no case {options.case} in a suite {options.suite}: `bench_SUITE.py --list` tells them")
+    case = cases[options.case]
     with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
         operation = (case.counted or case.make)(Path(folder))
         # until every table and pool has its size; what takes seconds has it soon

@@ -50,7 +50,7 @@ def main() -> int:
         print("no benchmark is in both", file=sys.stderr)
         return 2
     print_head(options.files, before, after, common)
-    command = [sys.executable, "-m", "pyperf", "compare_to", "--table", *sys.argv[1:]]
+    command = [sys.executable, "-P", "-m", "pyperf", "compare_to", "--table", *sys.argv[1:]]
     status = subprocess.run(command, check=False).returncode
     if status == 0:
         print_memory(before, after, common)
@@ -77,7 +77,7 @@ def load(name: str) -> Results:
     """The benchmarks of a file by name. Raises OSError, or ValueError if it is none of pyperf's."""
     try:
         return {bench.get_name(): bench for bench in pyperf.BenchmarkSuite.load(name)}
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # JSON of something else
         raise ValueError(f"{name}: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import platform
@@ -9,8 +10,11 @@ import re
 import subprocess
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+SOURCES = {".py", ".pyi", ".pxd", ".c", ".h", ".tsv"}
 OWNERS = ("hostname", "python_executable", "python_config_args", "boot_time", "runnable_threads", "uptime")
 
 Metadata = dict[str, str | int | float]
@@ -29,10 +33,27 @@ def machine() -> Metadata:
 
 
 def commit() -> str:
-    """The commit this file belongs to, with a plus if tracked files differ from it; `unknown` outside of one."""
-    git = ("git", "-C", str(Path(__file__).parent))
+    """The commit this file belongs to, with a plus if tracked files differ from it; `unknown` outside of one. Where the
+    tracer that is measured is not of these files, it says so."""
+    git = ("git", "-C", str(HERE))
     changed = first_line((*git, "status", "--porcelain", "-uno"))
-    return first_line((*git, "rev-parse", "--short", "HEAD")) + ("+" if changed else "") or "unknown"
+    found = first_line((*git, "rev-parse", "--short", "HEAD")) + ("+" if changed else "") or "unknown"
+    return found if is_measured() else f"{found}, and a tracer that is not of it"
+
+
+def is_measured() -> bool:
+    """Whether the tracer that is imported is the one beside this folder, as far as its files tell: it can be installed,
+    and compiled ones have no source with them."""
+    spec = find_spec("tracer")
+    assert spec is not None and spec.origin is not None
+    installed = Path(spec.origin).parent
+    files = [path.relative_to(installed) for path in installed.rglob("*") if path.suffix in SOURCES]
+    places = (HERE.parent / ("" if file.parts[0] == "bpf" else "tracer") / file for file in files)
+    return all(is_same(installed / file, place) for file, place in zip(files, places, strict=True))
+
+
+def is_same(one: Path, other: Path) -> bool:
+    return other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def forget_owner(saved: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pyperf
 from arguments import Parser, need_folder, positive
 from machine import forget_owner
-from suite import how_often, make_runner, matches, print_table
+from suite import COUNTED_ONCE, how_often, make_runner, matches, print_table
 
 HERE = Path(__file__).parent
 NAMED_CASES = ("pipeline", "scaling", "stages")
@@ -30,11 +30,14 @@ SUITES = (*NAMED_CASES, "live")
 
 def main() -> int:
     parser = Parser(__doc__)
+    parser.usage = "run.py [NAME ...] [-d FOLDER] [--rounds N] [PYPERF OPTIONS]"
     parser.add_argument("names", nargs="*", metavar="NAME", help="suites, and patterns of benchmarks' names")
     parser.add_argument("-d", "--folder", type=Path, default=HERE.parent / "bench-profiles", help="where results go")
     parser.add_argument("--rounds", type=positive, default=1, metavar="N", help="how often each suite runs")
     options, more = parser.parse_known_args()
-    asked = make_runner().argparser.parse_args(more)  # ends here if the suites don't know them either
+    suites = make_runner().argparser
+    suites.error = lambda message: parser.error(f"{message} (names come before options of pyperf)")  # type: ignore
+    asked = suites.parse_args(more)
     if asked.output or asked.append:
         parser.error("results go into --folder")
     try:
@@ -101,8 +104,7 @@ def add_values(output: Path, more: Path) -> None:
         whole = found.get_benchmark(bench.get_name())
         told = whole.get_metadata()
         whole.add_runs(bench)
-        in_all = whole.get_metadata()  # without what only the first round has: allocations
-        whole.update_metadata({key: told[key] for key in told if key not in in_all} | how_often(whole))
+        whole.update_metadata({key: told[key] for key in COUNTED_ONCE if key in told} | how_often(whole))
     found.dump(str(output), replace=True)
     forget_owner(output)
 

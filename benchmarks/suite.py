@@ -57,13 +57,15 @@ def main(suite: str, cases: dict[str, Case]) -> None:
     runner = make_runner()
     options = runner.parse_args()
     chosen = {name: case for name, case in cases.items() if matches(name, options.only)}
-    if options.list or not chosen:
+    if not chosen:
+        runner.argparser.error("no case has such a name, --list tells them all")
+    if options.list:
         print("\n".join(chosen))
-        if not chosen:
-            raise SystemExit("no case has such a name: --list tells them all")
         return
-    for path in filter(None, (options.output, options.append)):
-        need_folder(runner.argparser, Path(path).absolute().parent)
+    if options.append:
+        runner.argparser.error("results go into a file of their own: -o")
+    if options.output:
+        need_folder(runner.argparser, Path(options.output).absolute().parent)
     options.inherit_environ = [*(options.inherit_environ or ()), "TMPDIR"]
     found: list[pyperf.Benchmark] = []
     with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
@@ -144,7 +146,9 @@ def how_often(bench: pyperf.Benchmark) -> dict[str, object]:
     """How many values there are, and what each is the mean of."""
     runs = [run for run in bench.get_runs() if run.values]
     values, warmups = len(runs[0].values), len(runs[0].warmups or ())
-    each = f"{values} values of {runs[0].get_loops()} operations, after {warmups} warm-ups of as many"
+    loops = sorted({run.get_loops() for run in runs})
+    operations = f"{loops[0]} to {loops[-1]}" if len(loops) > 1 else str(loops[0])
+    each = f"{values} values of {operations} operations, after {warmups} warm-ups of as many"
     return {"measured": f"in each of {len(runs)} processes {each}"}
 
 
@@ -181,3 +185,5 @@ def print_table(benchmarks: list[pyperf.Benchmark]) -> None:
 
 
 MEMORY_KEYS = ("allocations_per_operation", "bytes_per_operation")
+COUNTED_ONCE = (*MEMORY_KEYS, "file_bytes_per_row", "allocations_counted")
+"""What only the first of some rounds looks for."""

@@ -109,6 +109,30 @@ def test_results_of_many_suites_are_not_put_into_one_file(tmp_path: Path) -> Non
     assert_refused("run.py", f"--output={tmp_path / 'x.json'}", said="results go into --folder")
 
 
+def test_results_are_not_put_behind_others(tmp_path: Path) -> None:
+    """They would not say of which commit they are."""
+    assert_refused("bench_stages.py", f"--append={tmp_path / 'x.json'}", said="results go into a file of their own")
+
+
+@pytest.mark.parametrize("arguments", [["--values", "2", "stages"], ["stages", "--fast", "pair"]])
+def test_names_behind_options_of_pyperf(arguments: list[str]) -> None:
+    """Which of the two a word belongs to, only pyperf knows."""
+    assert_refused("run.py", *arguments, said="(names come before options of pyperf)")
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("allocations.py", ["nosuch", "take"], "no case take in a suite nosuch"),
+        ("allocations.py", ["bench_live", "dd"], "no case dd in a suite bench_live"),
+        ("allocations.py", ["bench_stages", "nosuch"], "no case nosuch in a suite bench_stages"),
+        ("bench_stages.py", ["--only=nosuch"], "no case has such a name"),
+    ],
+)
+def test_a_case_that_there_is_not(script: str, arguments: list[str], said: str) -> None:
+    assert_refused(script, *arguments, said=said)
+
+
 def test_a_suite_that_fails_is_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
 

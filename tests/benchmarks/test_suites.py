@@ -17,12 +17,15 @@ from allocations import Count, LogError, Nothing, run_and_count
 from bench_live import benchmark
 from conftest import TOP
 from machine import OWNERS as OWNER_KEYS
-from run import NAMED_CASES, SUITES, plan
+from machine import is_measured
+from run import NAMED_CASES, SUITES, add_values, plan
 
 ENVIRONMENT = {"machine", "kernel", "python", "pyarrow", "numpy", "commit", "file_system"}
 MEMORY = {"allocations_per_operation", "bytes_per_operation", "allocations_counted"}
 OWNERS = set(OWNER_KEYS)
 NO_CLOCK = ["--debug-single-value", "--quiet"]
+
+EMPTY_BENCHMARK = '{"version": "1.0", "benchmarks": [{}], "metadata": {}}'
 
 BEGUN = ["headless_parquet_loop", "headless_parquet_file", "headless_parquet_loop_proc", "pyarrow_alone"]
 
@@ -175,6 +178,42 @@ def test_rounds_are_put_together(tmp_path: Path) -> None:
     assert not OWNERS & keys_in(saved)
 
 
+def test_each_round_says_how_often_it_ran(tmp_path: Path) -> None:
+    """As often as pyperf finds right, which may differ; only what is counted once is that of the first for all."""
+    for name, loops, load, more in (("a", 8, 0.5, {"allocations_per_operation": 27}), ("b", 2, 3.5, {})):
+        notes = {"name": "pair", "loops": loops, "load_avg_1min": load, **more}
+        runs = [pyperf.Run([1e-6] * 3, warmups=[(loops, 1e-6)], metadata=notes, collect_metadata=False)] * 2
+        pyperf.BenchmarkSuite([pyperf.Benchmark(runs)]).dump(str(tmp_path / name))
+    add_values(tmp_path / "a", tmp_path / "b")
+    (bench,) = pyperf.BenchmarkSuite.load(str(tmp_path / "a"))
+    assert [run.get_loops() for run in bench.get_runs()] == [8, 8, 2, 2]
+    assert [run.get_metadata()["load_avg_1min"] for run in bench.get_runs()] == [0.5, 0.5, 3.5, 3.5]
+    notes = bench.get_metadata()
+    assert notes["measured"] == "in each of 4 processes 3 values of 2 to 8 operations, after 1 warm-ups of as many"
+    assert notes["allocations_per_operation"] == 27
+
+
+COMMITTED = sorted(path for suite in SUITES for path in (TOP / "bench-profiles").glob(f"{suite}-????????-??????.json"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_committed_results_say_how_often_each_process_ran(path: Path) -> None:
+    for bench in pyperf.BenchmarkSuite.load(str(path)):
+        for run in bench.get_runs():
+            if run.values:  # else pyperf looked how often is right
+                assert {loops for loops, _ in run.warmups or ()} <= {run.get_loops()}, bench.get_name()
+
+
+def test_a_tracer_that_is_not_of_the_commit_is_told(tmp_path: Path) -> None:
+    assert is_measured()
+    (tmp_path / "tracer").mkdir()
+    (tmp_path / "tracer" / "__init__.py").write_text("another = True\n")
+    code = "import machine; print(machine.commit())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(TOP / "benchmarks")])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.stdout.endswith(", and a tracer that is not of it\n"), done.stderr
+
+
 def test_live_results_are_compared_by_what_their_runs_say(tmp_path: Path) -> None:
     def saved(name: str, slowdowns: list[float]) -> str:
         runs = [{"slowdown": slowdown, "lost": 0, "bytes_per_row": 2.5} for slowdown in slowdowns]
@@ -247,9 +286,10 @@ def test_the_live_suite_leaves_out_no_tool_that_it_does_not_know() -> None:
     assert "--tools knows tracer-cli record" in done.stderr.splitlines()[-1]
 
 
-def test_what_is_no_result_is_told_in_a_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ['{"benchmarks": 3}', "[]", "3", '{"version": "1.0"}', "{", EMPTY_BENCHMARK])
+def test_what_is_no_result_is_told_in_a_line(text: str, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
-    other.write_text('{"benchmarks": 3}')
+    other.write_text(text)
     command = [sys.executable, str(TOP / "benchmarks" / "compare.py"), str(other), str(other)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
