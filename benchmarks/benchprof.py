@@ -242,9 +242,10 @@ def memory_table(sites: list[Site], *, by_count: bool) -> Text:
 # --- waiting
 
 WAITS = """
-WITH runs AS (SELECT * FROM '{intervals}' WHERE kind = 'run'),
-threads AS (SELECT * FROM '{intervals}' WHERE kind = 'thread'),
-waits AS (SELECT * FROM '{intervals}' WHERE kind = 'wait'),
+WITH intervals AS (SELECT * REPLACE (coalesce(end_ns, 9223372036854775807) AS end_ns) FROM '{intervals}'),
+runs AS (SELECT * FROM intervals WHERE kind = 'run'),
+threads AS (SELECT * FROM intervals WHERE kind = 'thread'),
+waits AS (SELECT * FROM intervals WHERE kind = 'wait'),
 done AS (SELECT *, time_ns + latency_ns AS end_ns FROM calls WHERE latency_ns IS NOT NULL),
 within_runs AS (
     SELECT done.*, least(done.end_ns, runs.end_ns) - greatest(time_ns, begin_ns) AS waited_ns

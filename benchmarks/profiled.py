@@ -94,7 +94,7 @@ class Intervals:
 
     def __init__(self) -> None:
         self._rows: list[list[Any]] = []
-        """As in INTERVALS; of one that is not over its end is None."""
+        """As in INTERVALS. One that is not over, as that of a thread which waits for work, has no end (None)."""
         self._began_ns = _now_ns()
         self._watch(threading.Thread, "run", "thread", lambda thread: thread.name)
         self._watch(threading.Thread, "start", "wait", lambda thread: f"the start of {thread.name}")
@@ -131,10 +131,10 @@ class Intervals:
         setattr(owner, name, watched)
 
     def save(self, path: Path) -> None:
-        """Write them down. What is not over, a thread that waits for work, say, ends now."""
-        main, now_ns = threading.main_thread(), _now_ns()
-        rows = [*self._rows, ["thread", main.native_id or 0, main.name, self._began_ns, None]]
-        columns = zip(*([*row[:-1], row[-1] or now_ns] for row in rows), strict=True)
+        """Write them down."""
+        main = threading.main_thread()
+        self._rows.append(["thread", main.native_id or 0, main.name, self._began_ns, None])
+        columns = zip(*self._rows, strict=True)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, INTERVALS, strict=True)]
         pq.write_table(pa.Table.from_arrays(arrays, schema=INTERVALS), path, compression="zstd")
 

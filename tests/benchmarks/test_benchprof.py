@@ -83,16 +83,14 @@ intervals.save(Path(sys.argv[1]))
 
 
 def test_waits_have_names_while_they_last(tmp_path: Path) -> None:
-    """A thread that waits for work when all is over is one that waits for work."""
+    """A thread that waits for work when all is over goes on waiting for it."""
     found = tmp_path / "intervals.parquet"
     environment = {**os.environ, "PYTHONPATH": str(TOP / "benchmarks")}
     subprocess.run([sys.executable, "-c", WAITING, str(found)], env=environment, check=True, cwd=tmp_path)
     rows = pq.read_table(found).to_pylist()
-    assert all(row["begin_ns"] <= row["end_ns"] for row in rows)
     (looks,) = (row for row in rows if row["kind"] == "thread" and row["what"] == "looks")
-    idle = [row for row in rows if row["tid"] == looks["tid"] and row["what"] == "work: idle"]
-    assert [row["end_ns"] for row in idle][-1] == looks["end_ns"]
-    assert idle[-1]["end_ns"] - idle[-1]["begin_ns"] > 40_000_000
+    *_, idle = (row for row in rows if row["tid"] == looks["tid"] and row["what"] == "work: idle")
+    assert looks["end_ns"] is idle["end_ns"] is None
     (join,) = (row for row in rows if row["what"] == "all in a queue to be done")
     assert join["end_ns"] - join["begin_ns"] > 40_000_000
 
