@@ -173,12 +173,16 @@ class Watch:
         """Record what is handled from now on; rows are numbered from 0 again. What was handed out is made safe once a
         second.
 
-        Raises OutputError if the file can't be made, RuntimeError if a recording runs already.
+        Raises OutputError if the file can't be made, RuntimeError if a recording runs already, or one has failed and
+        `stop_recording` has not told why yet.
         """
         recorder = ParquetRecorder(path, force=force, durable_s=DURABLE_S)
         self.session.at_boundary(lambda: self._begin(recorder))
 
     def _begin(self, recorder: ParquetRecorder) -> None:
+        if self._recorder is not None:
+            recorder.abort()
+            raise RuntimeError("a recording runs already, or has failed and was not stopped")
         self._fanout.start(recorder)
         self._recorder = recorder
         self._started_s = time.monotonic()

@@ -15,7 +15,7 @@ from tracer import syscalls
 from tracer._fast import Columns
 from tracer.capture import generator
 from tracer.errors import OutputError, ViewError
-from tracer.live.fanout import VIEW_NICENESS, Fanout
+from tracer.live.fanout import QUEUED_BATCHES, VIEW_NICENESS, Fanout
 from tracer.losses import Ledger
 from tracer.pipeline import Clock, Watch, new_engine
 from tracer.repair.recover import recover
@@ -300,3 +300,128 @@ def test_abort_leaves_what_can_be_recovered_and_says_so(tmp_path):
     fanout.start(ParquetRecorder(tmp_path / "b.parquet", durable_s=60))
     fanout.abort()
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"], "of one without rows nothing is left"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+class Gated(Seen):
+    """A view that looks at nothing before it is allowed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def consume(self, columns: Columns) -> None:
+        self.gate.wait(10)
+        super().consume(columns)
+
+
+def test_an_error_of_who_drains_goes_before_one_of_the_view():
+    with pytest.raises(KeyError), Fanout(Broken()) as fanout:
+        fanout.consume(next(batches(1)))
+        with pytest.raises(ViewError):
+            fanout.wait()
+        raise KeyError
+
+
+def test_a_view_that_fails_without_a_word_is_told_by_its_kind():
+    class Mute(Seen):
+        def consume(self, columns: Columns) -> None:
+            raise MemoryError
+
+    with pytest.raises(ViewError, match="the view stopped: MemoryError$"), Fanout(Mute()) as fanout:
+        fanout.consume(next(batches(1)))
+
+
+def test_who_drains_waits_for_a_view_that_has_fallen_behind():
+    view = Gated()
+    handed = list(batches(QUEUED_BATCHES + 3))
+    counted: list[int] = []
+
+    def drain() -> None:
+        for number, columns in enumerate(handed):
+            fanout.consume(columns)
+            counted.append(number)
+
+    with Fanout(view) as fanout:
+        draining = threading.Thread(target=drain)
+        draining.start()
+        try:
+            until(lambda: len(counted) > QUEUED_BATCHES)
+            draining.join(0.2)
+            assert draining.is_alive()
+            assert len(counted) == QUEUED_BATCHES + 1, "one is being looked at"
+        finally:
+            view.gate.set()
+        draining.join(10)
+        assert not draining.is_alive()
+    assert view.rows == sum(columns.rows for columns in handed)
+
+
+def test_waiting_after_the_end_is_no_waiting():
+    with Fanout(Seen()) as fanout:
+        fanout.consume(next(batches(1)))
+    waiting = threading.Thread(target=fanout.wait, daemon=True)
+    waiting.start()
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+class Busy:
+    """A recorder that takes its time with a batch."""
+
+    def __init__(self) -> None:
+        self.entered, self.gate, self.is_done = threading.Event(), threading.Event(), False
+
+    def write(self, columns: Columns) -> None:
+        self.entered.set()
+        self.gate.wait(10)
+        columns.release()
+        self.is_done = True
+
+    def abort(self, *, keep: bool = False) -> None:
+        pass
+
+
+@pytest.mark.parametrize("end", ["stop", "abort"])
+def test_who_ends_a_recording_waits_for_the_batch_that_is_being_handed_to_it(end):
+    recorder, handed = Busy(), next(batches(1))
+    with Fanout(Seen()) as fanout:
+        fanout.start(recorder)
+        draining = threading.Thread(target=fanout.consume, args=[handed])
+        draining.start()
+        assert recorder.entered.wait(10)
+        ending = threading.Thread(target=getattr(fanout, end))
+        ending.start()
+        ending.join(0.2)
+        is_waiting = ending.is_alive()
+        recorder.gate.set()
+        ending.join(10)
+        draining.join(10)
+    assert is_waiting
+    assert is_released(handed)
+
+
+def test_a_recording_begins_with_a_whole_batch():
+    """Not with one that has been handed on in part."""
+    view, recorder = Gated(), Busy()
+    recorder.gate.set()
+    handed = list(batches(QUEUED_BATCHES + 2))
+    with Fanout(view) as fanout:
+        draining = threading.Thread(target=lambda: [fanout.consume(columns) for columns in handed])
+        draining.start()
+        until(lambda: fanout._queue.full() and fanout._lock.locked())
+        starting = threading.Thread(target=fanout.start, args=[recorder])
+        starting.start()
+        starting.join(0.2)
+        is_waiting = starting.is_alive()
+        view.gate.set()
+        starting.join(10)
+        draining.join(10)
+    assert is_waiting
+    assert all(map(is_released, handed))

@@ -7,18 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_fanout import batches, is_released
+from test_fanout import batches, is_released, until
 
 from tracer import recording
 from tracer._fast import Columns
+from tracer.errors import OutputError
 from tracer.repair.recover import find, recover
 from tracer.sinks import tail
 from tracer.sinks.opening import open_recorder
+from tracer.sinks.parquet_options import Footer
 from tracer.sinks.recorder import ParquetRecorder
 
 FOOTER = {"schema_version": "1", "session": "s", "loss": "{}"}
@@ -27,13 +30,6 @@ NEVER_S = 600
 
 GRACE_S = 1.0
 """What a busy machine and its disk may take."""
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -224,3 +220,64 @@ class TestKilled:
         (path,) = files_in(tmp_path)
         with recording.open(path) as opened:
             assert opened.arrow().column("seq").to_pylist() == list(range(found.rows))
+
+
+class Counting:
+    """An output that counts how often rows are made safe."""
+
+    bytes_written = 0
+
+    def __init__(self) -> None:
+        self.rows = self.syncs = 0
+
+    def write(self, batch: pa.RecordBatch, footer: Footer, *, is_last: bool = False) -> None:
+        self.rows += batch.num_rows
+
+    def sync(self, footer: Footer) -> None:
+        self.syncs += 1
+
+    def close(self, footer: Mapping[str, str]) -> int:
+        return 0
+
+    def abort(self, *, keep: bool = False) -> Path | None:
+        return None
+
+
+def test_what_is_there_is_made_safe_no_more_often_than_wished_for(tmp_path):
+    output, wished_s, times = Counting(), 0.1, 4
+    began_s = time.monotonic()
+    recorder = ParquetRecorder(tmp_path / "a", durable_s=wished_s, output=output)
+    columns = one()
+    rows = columns.rows
+    recorder.write(columns)
+    until(lambda: output.syncs >= times)
+    assert time.monotonic() - began_s >= times * wished_s
+    recorder.close(FOOTER)
+    assert (output.rows, is_released(columns)) == (rows, True)
+
+
+def test_what_comes_without_a_pause_is_made_safe_too(tmp_path):
+    """Something always waits for a writer that is slower than what comes."""
+
+    class Slow(Counting):
+        def write(self, batch: pa.RecordBatch, footer: Footer, *, is_last: bool = False) -> None:
+            time.sleep(0.05)
+            super().write(batch, footer, is_last=is_last)
+
+    output = Slow()
+    recorder = ParquetRecorder(tmp_path / "a", durable_s=0.2, output=output)
+    for columns in batches(30):
+        recorder.write(columns)
+    assert output.syncs >= 2
+    recorder.close(FOOTER)
+
+
+def test_the_hint_of_a_recording_that_failed_can_be_typed(tmp_path):
+    recorder = ParquetRecorder(tmp_path / "a b.parquet", durable_s=NEVER_S)
+    recorder.describe(lambda: FOOTER)
+    recorder.write(one())
+    kept = recorder.abort(keep=True)
+    assert kept is not None
+    with pytest.raises(OutputError) as caught:
+        recorder.close(FOOTER)
+    assert caught.value.hint.endswith(f"`tracer-cli recover '{kept}'`")

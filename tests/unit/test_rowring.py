@@ -272,3 +272,12 @@ def test_threads_that_look_while_rows_come() -> None:
         watcher.join()
     assert looks
     assert ring.seen == 20_000
+
+
+def test_texts_go_with_the_last_of_their_rows() -> None:
+    ring, sizes = RowRing(16), set[int]()
+    parts = [b"".join(call(b"/%d-%d" % (number, row) + b"x" * 3800) for row in range(16)) for number in range(10)]
+    for columns in batches(parts):
+        ring.consume(columns)
+        sizes.add(ring.memory_bytes)
+    assert len(sizes) == 1

@@ -477,24 +477,6 @@ def test_memory_is_bounded_whatever_comes() -> None:
     check_sums(shot)
 
 
-def test_sketches_alone_can_use_memory_up() -> None:
-    """Few keys, each with latencies all over: their windows are too much for the bins there may be."""
-    statistics = Statistics(READS, WRITES, max_keys=1000, max_bins=1 << 15)
-    model = reference.Statistics(READS, WRITES)
-    stream = [
-        access(b"/%d" % (n % 100), 1 << n // 100 % 40, at=n << 41, pid=n % 100 + 1, tid=n % 100 + 1)
-        for n in range(100 * 40 * 2)
-    ]
-    for columns in batches([b"".join(stream[i : i + 50]) for i in range(0, len(stream), 50)]):
-        statistics.consume(columns)
-        model.consume(rows_of(columns))
-    shot = snapshot(statistics)
-    assert shot.files.other_keys > 0
-    assert statistics.memory_bytes < 5 << 20
-    check_sums(shot)
-    check_figures(shot.totals, model.totals)
-
-
 def test_as_many_names_of_syscalls_as_there_is_room_for():
     names = [f"call{number}" for number in range(1024)]
     _, (_, latency_buckets, gap_buckets, *_) = Statistics(names, names).read(1)

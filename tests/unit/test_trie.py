@@ -444,3 +444,114 @@ def test_threads_that_look_while_rows_come() -> None:
         watcher.join()
     assert trie.snapshot().value == 20_000
     assert seen
+
+
+def test_a_reset_is_seen_at_once() -> None:
+    """A snapshot of before is not shown again."""
+    trie = Trie(["path"], "count")
+    for columns in batches([call(b"/a")]):
+        trie.consume(columns)
+    assert trie.snapshot().value == 1
+    trie.reset()
+    assert trie.snapshot() == Frame("", 0, ())
+
+
+def test_another_share_is_another_snapshot() -> None:
+    trie = Trie(["path"], "latency")
+    for columns in batches([call(b"/a", ns=10**6) + call(b"/b", ns=1)]):
+        trie.consume(columns)
+    assert [frame.name for frame in trie.snapshot(0.5).children] == ["a"]
+    assert [frame.name for frame in trie.snapshot(0).children] == ["a", "b"]
+
+
+def test_latencies_of_a_damaged_stream_weigh_nothing() -> None:
+    trie = Trie(["path"], "latency")
+    for columns in batches([call(b"/a", ns=(1 << 63) + 5)]):
+        trie.consume(columns)
+    assert trie.snapshot() == Frame("", 0, ())
+
+
+def full_trie() -> Trie:
+    trie = Trie(["path"], "count", max_nodes=256)
+    for columns in batches([b"".join(call(b"/d/%d" % number) for number in range(3000))]):
+        trie.consume(columns)
+    trie.snapshot()
+    assert trie.compactions > 0
+    return trie
+
+
+def test_a_look_at_a_trie_that_has_been_full_folds_nothing() -> None:
+    trie = full_trie()
+    for columns in batches([call(b"/e/heavy") * 5000 + call(b"/e/light")]):
+        trie.consume(columns)
+    found = shown(trie.snapshot(0))
+    assert {stack: value for stack, value in found.items() if stack[:1] == ("e",)} == {
+        ("e",): 5001,
+        ("e", "heavy"): 5000,
+        ("e", "light"): 1,
+    }
+
+
+def test_what_is_light_gets_no_further_than_to_its_directory_once_the_trie_has_been_full() -> None:
+    trie = full_trie()
+    light = [call(b"/e/%d" % number) for number in range(20)]
+    more = [call(b"/f/%d" % number) for number in range(40)]  # than the stacks have room for
+    for columns in batches([b"".join([call(b"/e/heavy") * 5000, *light, *more])]):
+        trie.consume(columns)
+    found = shown(trie.snapshot(0))
+    assert (found["e",], found["e", "heavy"], found["e", OTHER]) == (5020, 5000, 20)
+
+
+def test_what_was_folded_has_one_frame_with_a_file_of_that_name() -> None:
+    trie = Trie(["path"], "count", max_name_bytes=1 << 16)
+    for columns in batches([call(b"/a/" + OTHER.encode()) + call(b"/a/" + b"\xff" * 4000)]):
+        trie.consume(columns)
+    assert shown(trie.snapshot(0)) == {(): 2, ("a",): 2, ("a", OTHER): 2}
+
+
+def test_folding_gives_up_no_more_names_than_it_has_to() -> None:
+    """An eighth of their bytes is left, even where all weigh the same."""
+    trie, counts = Trie(["path"], "count", max_name_bytes=1 << 16), list[int]()
+    for columns in batches(call(b"/%03d" % number + b"x" * 250) for number in range(600)):
+        trie.consume(columns)
+        trie.snapshot()
+        counts.append(trie.count)
+    assert trie.compactions > 1
+    assert 30 <= min(counts[counts.index(max(counts)) + 1 :]) <= 36
+
+
+def test_what_was_folded_is_shown_as_a_child_is() -> None:
+    def trie_of(folded: int, children: dict[bytes, int]) -> Trie:
+        trie = Trie(["path"], "count", max_name_bytes=1 << 16)
+        calls = [call(b"/a/" + b"\xff" * 4000) * folded, *(call(b"/a/" + name) * n for name, n in children.items())]
+        for columns in batches([b"".join(calls)]):
+            trie.consume(columns)
+        return trie
+
+    both = {(): 100, ("a",): 100, ("a", OTHER): 50, ("a", "b"): 50}
+    assert shown(trie_of(50, {b"b": 50}).snapshot(1)) == both
+    assert shown(trie_of(95, {b"b": 5}).snapshot(0.5)) == {(): 100, ("a",): 100, ("a", OTHER): 95}
+    names = [f"f{number}" for number in range(8)]
+    many = trie_of(1, {name.encode(): 10 for name in names})
+    assert [frame.name for frame in many.snapshot(0.5).children[0].children] == names
+
+
+def test_what_was_folded_is_pruned_as_a_child_is() -> None:
+    trie = Trie(["path"], "count", max_name_bytes=1 << 16)
+    for columns in batches([call(b"/a/" + b"\xff" * 4000) + call(b"/a/b") * 999]):
+        trie.consume(columns)
+    assert shown(trie.snapshot(0.01)) == {(): 1000, ("a",): 1000, ("a", "b"): 999}
+
+
+def test_a_trie_that_was_full_is_not_folded_again_before_it_is() -> None:
+    trie = Trie(["path"], "count", max_nodes=256)
+    deep = [b"/" + b"/".join(b"%d" % (number + depth) for depth in range(120)) for number in range(20)]
+    for columns in batches([b"".join(map(call, deep))]):
+        trie.consume(columns)
+    trie.snapshot()
+    before = trie.compactions
+    assert before > 0
+    for columns in batches(call(b"/new%d" % number) for number in range(50)):
+        trie.consume(columns)
+        trie.snapshot()
+    assert trie.compactions == before
