@@ -11,7 +11,7 @@ import os
 import shlex
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from tracer import losses
 from tracer.errors import DamagedFileError, MachineError, TracerError, UsageError
 from tracer.folders import walk
-from tracer.schema import COLUMNS, NEVER_NEGATIVE, SCHEMA, VERSION
+from tracer.schema import COLUMNS, FOOTER_PREFIX, NEVER_NEGATIVE, SCHEMA, VERSION
 from tracer.temporary import forget_unfinished, is_in_use, leftovers_of, note_unfinished
 
 if TYPE_CHECKING:
@@ -62,7 +62,6 @@ LAST_US = 253_402_300_799_999_999
 Loss = losses.Losses
 """Calls or names lost by cause; None where it is unknown how many."""
 
-PREFIX = "tracer."
 SQL_TYPES = {pa.int64(): "BIGINT"}
 """Of the columns that came after the first version."""
 
@@ -251,7 +250,7 @@ class Recording:
         if self._partitioned:
             for key, value in zip(PARTITIONS, _partition(part.name), strict=True):
                 table = table.append_column(key, pa.repeat(pa.scalar(value), table.num_rows).dictionary_encode())
-        footer = {PREFIX + key: value for key, value in self.metadata.items()}
+        footer = {FOOTER_PREFIX + key: value for key, value in self.metadata.items()}
         return table.replace_schema_metadata(footer)
 
     def _create_view(self) -> None:
@@ -361,7 +360,7 @@ def _read_part(root: int, name: str, path: Path) -> Part:
     try:
         with os.fdopen(_open_part(root, name), "rb") as file:
             footer = pq.read_metadata(file)
-            metadata = _own_keys(footer.metadata or {})
+            metadata = own_keys(footer.metadata or {})
             lacks = _newer_columns(_checked_version(metadata, path, name)) - {*footer.schema.names}
             _check_columns(footer.schema.to_arrow_schema(), lacks, path, name)
     except DAMAGE as error:
@@ -370,9 +369,10 @@ def _read_part(root: int, name: str, path: Path) -> Part:
     return Part(name, footer.num_rows, metadata, _may_miss(footer.schema), lacks)
 
 
-def _own_keys(metadata: dict[bytes, bytes]) -> dict[str, str]:
+def own_keys(metadata: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Of a footer's keys those that are ours, without their prefix."""
     texts = ((k.decode(errors="backslashreplace"), v.decode(errors="backslashreplace")) for k, v in metadata.items())
-    return {key.removeprefix(PREFIX): value for key, value in texts if key.startswith(PREFIX)}
+    return {key.removeprefix(FOOTER_PREFIX): value for key, value in texts if key.startswith(FOOTER_PREFIX)}
 
 
 def _checked_version(metadata: dict[str, str], path: Path, name: str) -> int:
@@ -421,12 +421,18 @@ def _sound(table: pa.Table) -> pa.Table:
     for column in COLUMNS:
         if column.name not in table.schema.names:
             table = table.append_column(column.name, pa.nulls(table.num_rows, column.type))
-        if not column.nullable and table.column(column.name).null_count:
+    check_rows(table)
+    return table.select(SCHEMA.names).cast(SCHEMA)
+
+
+def check_rows(rows: pa.Table | pa.RecordBatch) -> None:
+    """Raises ValueError where values are missing that each row has, or are negative that never are."""
+    for column in COLUMNS:
+        if not column.nullable and rows.column(column.name).null_count:
             raise ValueError(_is_missing(column.name))
     for name in NEVER_NEGATIVE:
-        if (pc.min(table.column(name)).as_py() or 0) < 0:
+        if (pc.min(rows.column(name)).as_py() or 0) < 0:
             raise ValueError(_is_negative(name))
-    return table.select(SCHEMA.names).cast(SCHEMA)
 
 
 def _is_missing(name: str) -> str:

@@ -12,6 +12,9 @@ import pyarrow as pa
 VERSION = 2
 """Version of the columns below, in every recording's footer as `tracer.schema_version`."""
 
+FOOTER_PREFIX = "tracer."
+"""What the names of all keys in a recording's footer begin with."""
+
 TEXT = pa.dictionary(pa.int32(), pa.string())
 
 

@@ -12,6 +12,7 @@ from test_recording import calls_table, write_recording
 
 from tracer import recording
 from tracer.errors import DamagedFileError
+from tracer.repair import scan
 from tracer.repair.compact import compact
 from tracer.reports.summary import GROUPS, summary
 from tracer.schema import COLUMNS, SCHEMA
@@ -56,6 +57,13 @@ def test_a_negative_sum_is_no_sum(name: str, value: int, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", REQUIRED)
 def test_what_must_not_miss(name: str, tmp_path: Path) -> None:
     assert refusals(with_last(name, None, tmp_path / "a.parquet")) == {f"{name} is missing in some rows"}
+
+
+@pytest.mark.parametrize(("name", "value", "flaw"), [("bytes", -1, "negative"), ("pid", None, "missing")])
+def test_recover_makes_no_recording_that_others_refuse(name: str, value: int | None, flaw: str) -> None:
+    (batch,) = calls_table([{}, {name: value}]).to_batches()
+    with pytest.raises(ValueError, match=f"{name} is {flaw} in some rows"):
+        scan.checked(batch)
 
 
 @pytest.mark.parametrize("name", [column.name for column in COLUMNS if column.nullable])

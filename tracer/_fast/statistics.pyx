@@ -13,7 +13,7 @@ from tracer._fast.groups cimport (
     find_key, free_groups, group_of, groups_bytes, has_room, init_groups, rename_group,
 )
 from tracer._fast.sketch cimport (
-    BIN_COUNT, Bins, Sketch, bin_of, free_bins, leading_zeros, merge, quantiles, widen,
+    BIN_COUNT, Bins, Sketch, bin_of, free_bins, leading_zeros, make_wide, merge, quantiles, widen,
 )
 
 
@@ -149,7 +149,8 @@ cdef class _Reading:
         self.names = []
         self.rows = <Row *> malloc((most + FIRST) * sizeof(Row))
         self.best = <uint16_t *> malloc(most * sizeof(uint16_t))
-        if self.rows == NULL or self.best == NULL or widen(&self.bins, &self.others, 0, BIN_COUNT - 1) < 0:
+        if self.rows == NULL or self.best == NULL or widen(&self.bins, &self.others, 0, BIN_COUNT - 1) < 0 \
+                or make_wide(&self.bins, &self.others) < 0:  # so that summing up needs no memory
             raise MemoryError
 
     def __dealloc__(self):

@@ -18,7 +18,7 @@ from tracer import rawformat, schema
 from tracer.errors import DamagedFileError, UsageError
 from tracer.folders import walk
 from tracer.losses import UNDRAINED, dumped, parse_entries, unknown_since
-from tracer.recording import DAMAGE, PREFIX
+from tracer.recording import DAMAGE, own_keys
 from tracer.repair import scan
 from tracer.sinks.footers import MAGIC
 from tracer.sinks.output_file import write_error
@@ -204,8 +204,8 @@ class _Recovery:
 
     def _footer(self, segments: int) -> dict[str, str]:
         keys = self._keys if self._scan.footer is None else self._scan.footer
-        texts = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in keys.items()}
-        own = {k.removeprefix(PREFIX): v for k, v in texts.items() if k.startswith(PREFIX) and k != SEGMENT_START}
+        own = own_keys(keys)
+        own.pop(SEGMENT_START.removeprefix(schema.FOOTER_PREFIX), None)
         own["schema_version"] = str(schema.VERSION)
         if self._is_complete:
             return own

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracer import schema
-from tracer.recording import DAMAGE
+from tracer.recording import DAMAGE, check_rows
 from tracer.sinks.footers import MAGIC
 from tracer.sinks.seal import MARK, SEAL, seal_of, sealed_length
 from tracer.sinks.segments import SEGMENT_START
@@ -85,9 +85,7 @@ def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
         raise ValueError(f"there is no column {min(missing)}")
     batch = batch.select(schema.SCHEMA.names).replace_schema_metadata(None)
     batch.validate(full=True)
-    for field, column in zip(schema.SCHEMA, batch.columns, strict=True):
-        if not field.nullable and column.null_count:
-            raise ValueError(f"{field.name} is missing in some rows")
+    check_rows(batch)
     return batch.cast(schema.SCHEMA)
 
 

@@ -41,8 +41,6 @@ one by itself.)"""
 GROUP_BYTES = 32 << 20
 """Memory of one: rows with long names of their own make one earlier."""
 
-FOOTER_PREFIX = "tracer."
-
 Footer = Callable[[], Mapping[str, str]]
 """What tells the footer keys, without that prefix, as they are now. It may take milliseconds: it is asked only when
 something is made safe or completed, on the writer's thread."""
@@ -50,4 +48,4 @@ something is made safe or completed, on the writer's thread."""
 
 def footer_keys(footer: Mapping[str, str]) -> dict[str, str]:
     """The keys as they stand in a file."""
-    return {FOOTER_PREFIX + key: value for key, value in footer.items()}
+    return {schema.FOOTER_PREFIX + key: value for key, value in footer.items()}

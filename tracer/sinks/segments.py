@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 
 from tracer import schema
 from tracer.sinks.footers import END_BYTES, MAGIC, footer_of, row_groups
-from tracer.sinks.parquet_options import FOOTER_PREFIX, WRITER_OPTIONS, footer_keys
+from tracer.sinks.parquet_options import WRITER_OPTIONS, footer_keys
 from tracer.sinks.seal import seal_of
 from tracer.sinks.window import Window
 
-SEGMENT_START = FOOTER_PREFIX + "segment_start"
+SEGMENT_START = schema.FOOTER_PREFIX + "segment_start"
 """Footer key of a segment: the byte at which it begins, where the one before ends. A finished recording has none."""
 
 SINK_BYTES = 1 << 16
