@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 FUZZER = """
-import os, sys, time
+import os, signal, sys, time
 from scratch import scratch_folder
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell has in the background ignores it
 folder = scratch_folder()
 (folder / "a.raw").write_bytes(b"x")
 print(folder, flush=True)
