@@ -15,6 +15,8 @@ from tracer import diagnosis
 from tracer.capture import btf
 from tracer.capture.bcc_module import system_folders
 
+pytestmark = pytest.mark.beside_others
+
 CHECKS = ["kernel", "BTF", "privileges", "processes", "bcc", "memlock", "identity", "tracing"]
 
 

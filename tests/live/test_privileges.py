@@ -21,6 +21,8 @@ from test_errors import is_one_line_with_a_hint, refused
 
 from tracer.capture.privileges import Capability
 
+pytestmark = pytest.mark.beside_others
+
 NOBODY = pwd.getpwnam("nobody")
 AS_NOBODY = dict(os.environ, SUDO_UID=str(NOBODY.pw_uid), SUDO_GID=str(NOBODY.pw_gid))
 WITHOUT_SUDO = {key: value for key, value in os.environ.items() if not key.startswith("SUDO_")}

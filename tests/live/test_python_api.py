@@ -16,6 +16,8 @@ from tracer import schema, session
 from tracer.capture.target import CommandError
 from tracer.errors import TracerError, UsageError
 
+pytestmark = pytest.mark.beside_others
+
 
 def loaded_programs() -> int:
     """How many BPF programs this process holds."""

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Cli, Start, until_attached
 
+pytestmark = pytest.mark.beside_others
+
 SOURCES = Path(__file__).parent.parent / "programs"
 
 
