@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Cli, Start, until, until_attached
 
+pytestmark = pytest.mark.beside_others
+
 ELSEWHEN = ["unshare", "--time", "--boottime", "1000000", "--fork"]
 ELSEWHERE = ["unshare", "--pid", "--fork", "--mount-proc"]
 

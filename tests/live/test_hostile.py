@@ -16,6 +16,8 @@ import pytest
 from conftest import Cli
 from reference_columns import text_of
 
+pytestmark = pytest.mark.beside_others
+
 SOURCE = Path(__file__).parent.parent / "programs" / "hostile_names.c"
 GROUPS = ["file", "comm", "process", "thread", "syscall", "error"]
 HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}

@@ -15,6 +15,8 @@ from conftest import Cli, Start, until
 
 from tracer import recording
 
+pytestmark = pytest.mark.beside_others
+
 READS = ["--", "sh", "-c", "n=0; while [ $n -lt 200 ]; do read x < /etc/passwd; n=$((n+1)); done"]
 
 

@@ -17,6 +17,8 @@ from tracer.live.view import LiveView
 from tracer.pipeline import Command, Filter, LiveSession, Outcome, Processes, Watch
 from tracer.syscalls import ByteClass
 
+pytestmark = pytest.mark.beside_others
+
 WANTED = frozenset({"openat", "read", "write", "close"})
 
 

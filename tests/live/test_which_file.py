@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Cli, Start, end, go_on, until_attached
 
+pytestmark = pytest.mark.beside_others
+
 OWN = range(100, 103)
 COLUMNS = ["tid", "pid", "syscall", "fd", "offset", "file", "device", "inode", "mount_namespace"]
 
