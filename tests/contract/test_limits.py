@@ -85,3 +85,28 @@ def test_each_name_that_a_copied_table_has_no_room_for_is_counted() -> None:
     missing = sum(cache.name(child, fd) is None for child in children for fd in numbers)
     assert 0 < missing < len(children) * len(numbers)
     assert engine.counters()["untracked_fds"] == missing
+
+
+def test_a_batch_is_full_when_its_texts_are() -> None:
+    """Several wait for a writer that is slow: with as much text as rows they would take gigabytes."""
+    engine = Engine(RULES, NAMES, syscalls.FAMILIES)
+    most, path_bytes, rows = 8 << 20, 3000, 6000
+    block = b"".join(
+        wire.encode(record)
+        for n in range(rows)
+        for record in (wire.Name(fd=3, name=wire.NameText(b"/%0*d" % (path_bytes, n)), **head(1, 1, n)), *read(1, 1, n))
+    )
+    sizes = []
+    while block:
+        taken = engine.feed(block)
+        assert taken > 0
+        block = block[taken:]
+        columns = engine.take()
+        batch = record_batch(columns)
+        sizes.append((batch.num_rows, len(batch.column("file").dictionary) * path_bytes))
+        del batch
+        columns.release()
+    assert sum(count for count, _ in sizes) == rows
+    assert len(sizes) > 1
+    assert all(most <= text <= 1.1 * most for _, text in sizes[:-1])
+    assert sizes[-1][1] < most

@@ -11,7 +11,7 @@ from tracer._fast.text cimport Text
 
 
 cdef enum:
-    MAX_DICTIONARY_BYTES = 32 << 20  # a batch with more text is full, whatever its rows
+    MAX_DICTIONARY_BYTES = 8 << 20  # a batch with more text is full, whatever its rows: several may wait for the writer
     ROWS_BETWEEN_LOOKS = 32  # at how much text there is: two paths of 16 KiB a row are a mebibyte more at the most
 
 

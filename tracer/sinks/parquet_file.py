@@ -13,7 +13,9 @@ from tracer.sinks.segments import SegmentedWriter
 from tracer.sinks.tail import Tail, one_batch
 
 SMALL_ROWS = GROUP_ROWS // 4
-"""A durable recording keeps batches of fewer rows in its tail until they make a row group."""
+SMALL_BYTES = GROUP_BYTES // 4
+"""A durable recording keeps batches of fewer rows, and of less memory, in its tail until they make a row group. A batch
+that is full of text alone has as much (MAX_DICTIONARY_BYTES in tracer/_fast/columns.pxd): it is not written twice."""
 
 
 class ParquetFile:
@@ -51,7 +53,7 @@ class ParquetFile:
         self._rows += batch.num_rows
         if self._tail is None or (is_last and not self._tail.rows):
             self._writer.write_batch(batch)
-        elif not is_small(batch.num_rows) or _makes_a_group(self._tail, batch):
+        elif not _belongs_in_the_tail(batch) or _makes_a_group(self._tail, batch):
             self._write_group(self._tail, batch, footer)
         else:
             self._tail.append(batch, footer())
@@ -110,6 +112,10 @@ class ParquetFile:
 def is_small(rows: int) -> bool:
     """Whether a batch of so many rows is too small for a row group."""
     return rows < SMALL_ROWS
+
+
+def _belongs_in_the_tail(batch: pa.RecordBatch) -> bool:
+    return is_small(batch.num_rows) and batch.nbytes < SMALL_BYTES
 
 
 def _makes_a_group(tail: Tail, batch: pa.RecordBatch) -> bool:
