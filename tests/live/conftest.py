@@ -219,6 +219,13 @@ def records_of(rows: int, losses: dict[str, int | None]) -> int:
     return 2 * rows + losses["ring_full"] + halves + 2 * losses["mismatched"]
 
 
+def resident(pid: int, field: str = "VmRSS") -> int:
+    """Resident memory in kB; VmHWM: its peak so far."""
+    found = re.search(rf"{field}:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1])
+
+
 def end(tracer: subprocess.Popen[bytes]) -> None:
     tracer.send_signal(signal.SIGINT)
     _, messages = tracer.communicate(timeout=60)

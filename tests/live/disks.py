@@ -31,6 +31,16 @@ def mounted(*arguments: str | Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", place], check=True)
 
 
+@contextmanager
+def frozen(place: Path) -> Iterator[None]:
+    """A file system that takes no write meanwhile, as a disk that does not answer."""
+    subprocess.run(["fsfreeze", "-f", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "-u", place], check=True)
+
+
 def fill(folder: Path) -> None:
     """Take all room that there is."""
     with (folder / "filler").open("wb", buffering=0) as filler:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Cli, Counted, Start, records_of, stop, until, until_attached, until_looked
-from disks import loop_disk
+from conftest import Cli, Counted, Start, records_of, resident, stop, until, until_attached, until_looked
+from disks import frozen, loop_disk
 
 import tracer
 from tracer.capture.kernel import cgroup2_mounts
@@ -55,13 +54,6 @@ def lost_of(recording: Path, calls: int) -> int:
     full = [entry["lost"] for entry in table.to_pylist() if entry["cause"] == "ring_full"]
     assert sum(full) == loss["ring_full"]
     return sum(full)
-
-
-def resident(pid: int, field: str = "VmRSS") -> int:
-    """Resident memory in kB; VmHWM: its peak so far."""
-    found = re.search(rf"{field}:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1])
 
 
 def test_stops_while_it_starts(start: Start, counted: Counted, work: Path) -> None:
@@ -149,29 +141,21 @@ class TestOneProcessor:
 class TestStalledDisk:
     """A file system that is frozen takes no write, as a disk that does not answer."""
 
-    @pytest.fixture
-    def disk(self, tmp_path: Path) -> Iterator[Path]:
-        with loop_disk(tmp_path / "image", "mkfs.ext4", "-q") as place:
-            try:
-                yield place
-            finally:
-                subprocess.run(["fsfreeze", "-u", place], check=False, capture_output=True)
-
-    def test_the_ring_takes_the_strain_and_then_it_is_counted(self, start: Start, counted: Counted, disk: Path) -> None:
-        recorder = record(start, counted, "--force", "--buffer-size", "1M", "-o", disk / "a.parquet")
-        counted.make(1000)
-        until_looked(recorder)
-        subprocess.run(["fsfreeze", "-f", disk], check=True)
-        try:
-            # more than the nine batches of 65,536 rows that may wait, and what the ring holds
-            counted.make(1_200_000)
-            full = resident(recorder.pid)
-            counted.make(600_000)
-            assert resident(recorder.pid) <= 1.02 * full, "nothing more is kept"
-        finally:
-            subprocess.run(["fsfreeze", "-u", disk], check=True)
-        finish(recorder, counted)
-        assert lost_of(disk / "a.parquet", counted.calls) > 600_000
+    def test_the_ring_takes_the_strain_and_then_it_is_counted(
+        self, start: Start, counted: Counted, tmp_path: Path
+    ) -> None:
+        with loop_disk(tmp_path / "image", "mkfs.ext4", "-q") as disk:
+            recorder = record(start, counted, "--force", "--buffer-size", "1M", "-o", disk / "a.parquet")
+            counted.make(1000)
+            until_looked(recorder)
+            with frozen(disk):
+                # more than the nine batches of 65,536 rows that may wait, and what the ring holds
+                counted.make(1_200_000)
+                full = resident(recorder.pid)
+                counted.make(600_000)
+                assert resident(recorder.pid) <= 1.02 * full, "nothing more is kept"
+            finish(recorder, counted)
+            assert lost_of(disk / "a.parquet", counted.calls) > 600_000
 
 
 class TestMemoryLimit:
