@@ -18,7 +18,7 @@
 
 /* ---- maps ---- */
 
-BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+BPF_RINGBUF_OUTPUT(events, 1); /* of the size that was asked for, once it is loaded (capture/loader.py) */
 BPF_ARRAY(rules, struct syscall_rule, TRACER_MAX_SYSCALLS);
 BPF_ARRAY(config, struct filter_config, 1);
 BPF_ARRAY(epoch, u64, 1);

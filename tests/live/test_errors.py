@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -13,8 +14,10 @@ import pytest
 from conftest import Cli, Start, until_attached
 
 from tracer import recording
+from tracer.capture import loader
 from tracer.capture.bcc_module import system_folders
-from tracer.capture.kernel import load_error
+from tracer.capture.kernel import Filter, KernelSource
+from tracer.errors import MachineError
 from tracer.losses import lacks_calls
 
 pytestmark = pytest.mark.beside_others
@@ -288,10 +291,13 @@ class TestMachine:
         assert ended.stderr.startswith("tracer-cli: error: this kernel has no type information (BTF)\n  hint: ")
         assert not list(work.iterdir())
 
-    def test_kernel_without_ring_buffers(self) -> None:
-        error = load_error("could not open bpf map: events, error: Invalid argument (ringbuf)")
-        assert str(error) == "this kernel has no BPF ring buffers"
-        assert (error.hint, error.exit_code) == ("Linux 5.8 or newer is needed", 2)
+    def test_kernel_without_ring_buffers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that does not know this type of map."""
+        monkeypatch.setattr(loader, "RING", dataclasses.replace(loader.RING, type=9999))
+        with pytest.raises(MachineError) as caught:
+            KernelSource(b"", Filter())
+        assert str(caught.value) == "this kernel has no BPF ring buffers"
+        assert (caught.value.hint, caught.value.exit_code) == ("Linux 5.8 or newer is needed", 2)
 
 
 class TestFiles:

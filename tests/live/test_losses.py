@@ -204,7 +204,8 @@ class TestFailOnLoss:
 
 def test_a_counter_that_can_not_be_read_is_unknown(work: Path) -> None:
     with LiveSession(Command(["true"]), frozenset({"execve"}), Filter()) as session:
-        session._source._losses_fd = -1  # as if the kernel refused to read the map
+        with Path("/dev/null").open("rb") as no_map:  # as if the kernel refused to read it
+            os.dup2(no_map.fileno(), session._source._loaded.maps["losses"], inheritable=False)
         outcome = record_session(session, ParquetRecorder(work / "a.parquet"))
     unread = {cause for cause, lost in outcome.losses.items() if lost is None}
     assert unread == set(LOSS_CAUSES)

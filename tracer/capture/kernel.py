@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import errno
 import os
-import signal
 import struct
-import threading
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Self, get_args
 
-from tracer.capture import bcc_module, btf
-from tracer.capture.release import kernel_version
+from tracer.capture import bcc_module, btf, image_cache
+from tracer.capture.compiler import compile_image
+from tracer.capture.loader import Loaded
 from tracer.errors import MachineError, UsageError
 from tracer.syscalls import RULE_FORMAT
 
@@ -48,6 +44,9 @@ STAGES = (
 )
 """Programs that tail calls lead to, in the order of `enum stage` in state.bpf.h."""
 
+STAGE_BYTES = 4
+"""A descriptor as a map's value."""
+
 LOSS_CAUSES = ("ring_full", "path_truncated", "path_unreadable", "map_full", "compat_call")
 """Names of the per-CPU loss counters, in the order of `enum tracer_loss`."""
 
@@ -61,19 +60,10 @@ Identity = Literal["auto", "always"]
 """Whose descriptors are compared at each use with what was named last: of processes whose table may change without a
 call that is seen, or of all."""
 
-MOST_INTERRUPTIONS = 20
-"""Signals that may hinder the loading of one program."""
-
-COMPILER = threading.Lock()
-
 STOPPED = 1 << 63
 """In the epoch: the trace is over (bpf/filter.bpf.h)."""
 
-MAP_TYPE_RINGBUF = 27
-"""BPF_MAP_TYPE_RINGBUF of include/uapi/linux/bpf.h."""
-
 FILTER_FORMAT = struct.Struct("=IIIIQII16s")
-
 
 LARGEST_UID = 2**32 - 2
 """One more means none (include/linux/uidgid.h)."""
@@ -140,13 +130,6 @@ def cgroup2_mounts() -> list[Path]:
     return [Path(field[1]) for field in fields if field[2] == "cgroup2"]
 
 
-def program_folder() -> Path:
-    """The folder of tracer.bpf.c, events.h and the stub headers: installed beside the package, or in the source
-    tree."""
-    installed = Path(str(resources.files("tracer"))) / "bpf"
-    return installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "bpf"
-
-
 class KernelSource:
     """The loaded program, from load to close. Use as a context manager.
 
@@ -161,26 +144,21 @@ class KernelSource:
     def __init__(self, rules: bytes, filters: Filter, ring_bytes: int = DEFAULT_RING_BYTES) -> None:
         self.ring_bytes = ring_size(ring_bytes)
         bcc = bcc_module.load()
-        self._bcc = bcc
+        self._lib = bcc.lib
         offsets = btf.offsets(bcc.lib)
         self.has_identity = bool(offsets["HAS_IDENTITY"])
         self._tracepoints = TRACEPOINTS + btf.RING_TRACEPOINTS * offsets["HAS_RING_REQUESTS"]
         if filters.identity == "always" and not self.has_identity:
             raise MachineError("this kernel can't tell which file a descriptor means", hint="see: tracer-cli doctor")
-        check_memory(bcc.lib, self.ring_bytes)
-        self._bpf = compile_program(bcc, offsets, self.ring_bytes)
-        bcc.lib.bpf_table_leaf_size.restype = ctypes.c_size_t
-        bcc.lib.bpf_table_leaf_size.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-        self._programs: dict[str, Any] = {}
         self._links: list[int] = []
-        self._losses_fd = self._map_fd("losses")
         self._cpus = possible_cpus()
+        self._loaded = load(bcc, offsets, self.ring_bytes)
         try:
-            self._load_programs()
+            self._write("stages", b"".join(map(self._stage, STAGES)), STAGE_BYTES)
             self._write("rules", rules, RULE_FORMAT.size)
             self._write("config", filters.pack(), FILTER_FORMAT.size)
         except BaseException:
-            self._bpf.cleanup()
+            self._loaded.close()
             raise
 
     def __enter__(self) -> Self:
@@ -192,45 +170,24 @@ class KernelSource:
     @property
     def ring_fd(self) -> int:
         """Descriptor of the ring buffer map."""
-        return self._map_fd("events")
+        return self._loaded.maps["events"]
 
-    def _map_fd(self, table: str) -> int:
-        # not bcc's table objects: they can't read a structure with a signed char
-        return int(self._bcc.lib.bpf_table_fd(self._bpf.module, table.encode()))
+    def _program_fd(self, name: str) -> int:
+        return self._loaded.programs[f"on_{name}"]
 
-    def _load_programs(self) -> None:
-        try:
-            with signals_blocked():
-                for name in (*self._tracepoints, *STAGES):
-                    self._programs[name] = self._load_program(f"on_{name}")
-        except Exception as error:  # bcc raises Exception itself
-            raise load_error(str(error)) from error
-        stages = self._bpf["stages"]
-        for number, name in enumerate(STAGES):
-            stages[ctypes.c_int(number)] = ctypes.c_int(self._programs[name].fd)
-
-    def _load_program(self, name: str) -> Any:
-        """The verifier gives up with EAGAIN when a signal comes (do_check of kernel/bpf/verifier.c). SIGSTOP can't be
-        blocked: it is asked again then."""
-        for _ in range(MOST_INTERRUPTIONS):
-            ctypes.set_errno(0)
-            try:
-                return self._bpf.load_func(name, self._bcc.BPF.RAW_TRACEPOINT)
-            except Exception:
-                if ctypes.get_errno() != errno.EAGAIN:
-                    raise
-        return self._bpf.load_func(name, self._bcc.BPF.RAW_TRACEPOINT)
+    def _stage(self, name: str) -> bytes:
+        return self._program_fd(name).to_bytes(STAGE_BYTES, sys.byteorder)
 
     def _write(self, table: str, data: bytes, item_bytes: int) -> None:
         """Fill an array map from packed items."""
-        map_fd = self._map_fd(table)
+        map_fd = self._loaded.maps[table]
         for index in range(len(data) // item_bytes):
             item = data[index * item_bytes : (index + 1) * item_bytes]
             self._update(map_fd, ctypes.c_uint32(index), item)
 
     def _update(self, map_fd: int, key: ctypes.c_uint32, value: bytes) -> None:
         buffer = ctypes.create_string_buffer(value, len(value))
-        if self._bcc.lib.bpf_update_elem(map_fd, ctypes.byref(key), ctypes.byref(buffer), 0) < 0:
+        if self._lib.bpf_update_elem(map_fd, ctypes.byref(key), ctypes.byref(buffer), 0) < 0:
             raise MachineError("the kernel refused a table entry", hint="is the memory limit (ulimit -l) high enough?")
 
     def watch(self, tgid: int, *, armed: bool = False, changes_unseen: bool = False) -> None:
@@ -238,15 +195,15 @@ class KernelSource:
 
         Of one whose descriptors may change without a call that says so, each use of them is compared.
         """
-        value = bytearray(self._bcc.lib.bpf_table_leaf_size(self._bpf.module, b"processes"))
+        value = bytearray(self._loaded.value_bytes("processes"))
         value[0], value[1] = armed, changes_unseen and self.has_identity  # struct process begins with them
-        self._update(self._map_fd("processes"), ctypes.c_uint32(tgid), bytes(value))
+        self._update(self._loaded.maps["processes"], ctypes.c_uint32(tgid), bytes(value))
 
     def attach(self) -> None:
         """Start tracing. Raises MachineError if the kernel refuses a tracepoint."""
         for name in self._tracepoints:
             # not bcc's method: before the first one that reads all the kernel's symbols, for a tenth of a second
-            link_fd = self._bcc.lib.bpf_attach_raw_tracepoint(self._programs[name].fd, name.encode())
+            link_fd = self._lib.bpf_attach_raw_tracepoint(self._program_fd(name), name.encode())
             if link_fd < 0:
                 reason = os.strerror(ctypes.get_errno())
                 raise MachineError(f"the tracepoint {name} can't be attached: {reason}", hint="see: tracer-cli doctor")
@@ -264,10 +221,10 @@ class KernelSource:
 
         What the epoch moves on meanwhile may be lost: nothing is compared with it any more.
         """
-        map_fd, key, epoch = self._map_fd("epoch"), ctypes.c_uint32(0), ctypes.c_uint64(0)
-        self._bcc.lib.bpf_lookup_elem(map_fd, ctypes.byref(key), ctypes.byref(epoch))
+        map_fd, key, epoch = self._loaded.maps["epoch"], ctypes.c_uint32(0), ctypes.c_uint64(0)
+        self._lib.bpf_lookup_elem(map_fd, ctypes.byref(key), ctypes.byref(epoch))
         epoch.value |= STOPPED
-        self._bcc.lib.bpf_update_elem(map_fd, ctypes.byref(key), ctypes.byref(epoch), 0)
+        self._lib.bpf_update_elem(map_fd, ctypes.byref(key), ctypes.byref(epoch), 0)
 
     def counters(self) -> dict[tuple[str, int | None], int | None]:
         """What is missing since the start, by cause and processor; None for a counter that can't be read."""
@@ -282,22 +239,31 @@ class KernelSource:
     def _counts(self, index: int) -> list[int] | None:
         """A counter on each possible processor."""
         key, counts = ctypes.c_uint32(index), (ctypes.c_uint64 * len(self._cpus))()
-        failed = self._bcc.lib.bpf_lookup_elem(self._losses_fd, ctypes.byref(key), ctypes.byref(counts)) < 0
+        failed = self._lib.bpf_lookup_elem(self._loaded.maps["losses"], ctypes.byref(key), ctypes.byref(counts)) < 0
         return None if failed else list(counts)
 
     def _skipped(self) -> int | None:
         """How often the kernel did not run a program because it was busy (bpf_prog_info.recursion_misses, Linux
         5.12)."""
-        misses = [recursion_misses(self._bcc.lib, program.fd) for program in self._programs.values()]
+        misses = [recursion_misses(self._lib, program_fd) for program_fd in self._loaded.programs.values()]
         known = [count for count in misses if count is not None]
         return sum(known) if len(known) == len(misses) else None
 
     def close(self) -> None:
         """Detach and give everything back. Safe to call twice."""
-        if self._programs:
-            self.detach()
-            self._programs.clear()
-            self._bpf.cleanup()
+        self.detach()
+        self._loaded.close()
+
+
+def load(bcc: ModuleType, constants: dict[str, int], ring_bytes: int) -> Loaded:
+    """The program of the last time, or a compiled one, which is kept once the kernel has taken it. Raises
+    MachineError."""
+    key = image_cache.key_of(bcc, constants)
+    kept = image_cache.find(key)
+    loaded = Loaded(bcc.lib, ring_bytes, lambda: kept or compile_image(bcc, constants))
+    if kept is None:
+        image_cache.keep(key, loaded.image)
+    return loaded
 
 
 def recursion_misses(lib: Any, program_fd: int) -> int | None:
@@ -324,86 +290,3 @@ def ring_size(wanted_bytes: int) -> int:
     if not 64 << 10 <= wanted_bytes <= 2 << 30:
         raise UsageError(f"a ring buffer of {wanted_bytes} bytes is out of range", hint="64K to 2G, for example 64M")
     return int(1 << (wanted_bytes - 1).bit_length())
-
-
-def check_memory(lib: Any, ring_bytes: int) -> None:
-    """Make a ring and give it back at once (64 MiB: 20 ms): bcc would say on stderr why it can't, and to us only that.
-
-    Raises MachineError if there is not so much memory.
-    """
-    map_fd = lib.bcc_create_map(MAP_TYPE_RINGBUF, b"ring", 0, 0, ctypes.c_uint32(ring_bytes), 0)
-    if map_fd >= 0:
-        os.close(map_fd)
-    elif ctypes.get_errno() == errno.ENOMEM:
-        raise MachineError(
-            f"the kernel has no memory for a ring buffer of {ring_bytes >> 10} KiB", hint="a smaller --buffer-size"
-        )
-
-
-def compile_program(bcc: ModuleType, constants: dict[str, int], ring_bytes: int) -> Any:
-    """The compiled module, not yet loaded into the kernel. One thread at a time: bcc's compiler is not made for more.
-
-    Raises MachineError.
-    """
-    folder = program_folder()
-    flags = [f"-D{name}={value}" for name, value in constants.items()]
-    flags += [f"-DRING_PAGES={ring_bytes // os.sysconf('SC_PAGESIZE')}u", f"-I{folder}", "-Wno-unused-function"]
-    flags.append("-g0")  # bcc asks for debugging information, which takes a quarter of the compiler's time
-    try:
-        with COMPILER, kernel_headers(folder), a_working_directory():
-            return bcc.BPF(src_file=str(folder / "tracer.bpf.c"), cflags=flags)
-    except Exception as error:  # bcc raises Exception itself
-        raise load_error(str(error)) from error
-
-
-@contextlib.contextmanager
-def kernel_headers(folder: Path) -> Iterator[None]:
-    """Point bcc to our stub headers, for a moment: the environment is the traced command's, too."""
-    before = os.environ.get("BCC_KERNEL_SOURCE")
-    os.environ["BCC_KERNEL_SOURCE"] = str(folder)
-    try:
-        yield
-    finally:
-        del os.environ["BCC_KERNEL_SOURCE"]
-        if before is not None:
-            os.environ["BCC_KERNEL_SOURCE"] = before
-
-
-@contextlib.contextmanager
-def a_working_directory() -> Iterator[None]:
-    """The root, for a moment, if ours has been removed: the compiler wants one."""
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        removed = os.open(".", os.O_PATH)
-    else:
-        yield
-        return
-    os.chdir("/")
-    try:
-        yield
-    finally:
-        os.fchdir(removed)
-        os.close(removed)
-
-
-@contextlib.contextmanager
-def signals_blocked() -> Iterator[None]:
-    """All that this thread can block wait for the end of the context."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def load_error(text: str) -> MachineError:
-    """What bcc's failure means for the user."""
-    if os.geteuid() != 0:
-        return MachineError("tracing needs root, or CAP_BPF and CAP_PERFMON", hint="run it with sudo")
-    if "ringbuf" in text or kernel_version() < (5, 8):
-        return MachineError("this kernel has no BPF ring buffers", hint="Linux 5.8 or newer is needed")
-    return MachineError(
-        f"the kernel program can't be loaded: {text.splitlines()[-1] if text else 'unknown reason'}",
-        hint="see: tracer-cli doctor",
-    )

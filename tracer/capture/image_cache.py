@@ -1,0 +1,93 @@
+"""The compiled kernel program of the last time: compiling it takes seconds, and it is the same until the kernel, bcc or
+the program changes.
+
+One file, which only its user may write: who runs the tracer loads it into the kernel. What is not quite as it was
+written is compiled anew, and where nothing can be written nothing is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pwd
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from tracer.capture.compiler import program_folder
+from tracer.capture.image import Image
+
+ROOTS_FOLDER = Path("/var/cache/tracer")
+FILE_NAME = "kernel-program.json"
+FORMAT = 1
+"""Of what Image.dump writes."""
+
+MOST_BYTES = 16 << 20
+"""A file of more is not ours: the image takes 150 KB."""
+
+
+def cache_file() -> Path:
+    """Where it is kept. Of root not below $HOME, nor where $XDG_CACHE_HOME says: under sudo those may be the invoking
+    user's."""
+    if os.geteuid() == 0:
+        return ROOTS_FOLDER / FILE_NAME
+    wished = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    base = wished if wished.is_absolute() else Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".cache"
+    return base / "tracer" / FILE_NAME
+
+
+def key_of(bcc: ModuleType, constants: dict[str, int]) -> str:
+    """What the image depends on: kernel, compiler, constants and sources."""
+    system = os.uname()
+    facts = [FORMAT, system.release, system.version, system.machine, getattr(bcc, "__version__", None), constants]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    folder = program_folder()
+    for path in sorted(folder.rglob("*.[ch]")):
+        digest.update(os.fsencode(path.relative_to(folder)) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def find(key: str) -> Image | None:
+    """The image that was kept under that key; None if there is none, or it can't be trusted."""
+    try:
+        seal, _, document = _read_own(cache_file()).partition(b"\n")
+        kept_key, _, image = document.partition(b"\n")
+        if seal.decode() != hashlib.sha256(document).hexdigest() or kept_key.decode() != key:
+            return None
+        return Image.load(image)
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def keep(key: str, image: Image) -> None:
+    """Keep it instead of the one before, if that can be written."""
+    document = key.encode() + b"\n" + image.dump()
+    path = cache_file()
+    with contextlib.suppress(OSError, KeyError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _replace(path, [hashlib.sha256(document).hexdigest().encode(), b"\n", document])
+
+
+def _read_own(path: Path) -> bytes:
+    """A regular file's bytes. Raises OSError, and ValueError if somebody else could have written it."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise ValueError(f"{path} may be somebody else's")
+        return file.read(MOST_BYTES)
+
+
+def _replace(path: Path, pieces: Iterable[bytes]) -> None:
+    """Not synced: what a crash leaves has not its seal."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+        try:
+            file.writelines(pieces)
+            file.close()
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
