@@ -456,7 +456,7 @@ def main() -> None:
     """Measure, print load after load, and save."""
     options = parse_options()
     loads = [Load("dd", "dd"), *options.rates, Load("files max", "files", 0)]
-    common = machine() | {"threads": options.threads}
+    common = machine() | {"threads": options.threads, "paced_seconds": options.seconds, "dd_blocks": options.count}
     print("\n".join(f"{key}: {value}" for key, value in common.items()), f"\nruns: {options.runs}\n")
     print(COLUMNS.format(*HEAD, "lost, worst"))
     saved: list[pyperf.Benchmark] = []

@@ -20,6 +20,7 @@ from arguments import Parser
 MADE_WITH = ("commit", "machine", "kernel", "python", "pyarrow", "numpy", "file_system")
 ALIKE = {
     "not the same operation": ("timer_covers", "pairs_per_operation", "distinct_paths_per_operation", "threads"),
+    "not a load of the same length": ("paced_seconds", "dd_blocks"),
     "allocations are not counted alike": ("allocations_counted",),
 }
 """What two benchmarks of one name must have in common, by what is wrong if they don't."""

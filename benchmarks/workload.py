@@ -5,7 +5,7 @@ paths go on being new, as in a real recording. One engine lives on through all o
 covers is its `covers`.
 
     with tempfile.TemporaryDirectory() as folder:
-        operation = headless_parquet_loop(Path(folder), pairs=2_000)
+        operation = HeadlessLoop(Path(folder), pairs=2_000)
         seconds = timed(operation, 100) / 100
 """
 
@@ -267,13 +267,6 @@ class TuiFile(TuiLoop):
     def finish(self) -> None:
         pass
 
-
-headless_parquet_loop = HeadlessLoop
-headless_parquet_file = HeadlessFile
-headless_parquet_file_plain = HeadlessFilePlain
-tui_parquet_loop = TuiLoop
-tui_parquet_loop_seen = TuiLoopSeen
-tui_parquet_file = TuiFile
 
 PIPELINES: dict[str, type[Pipeline]] = {
     "headless_parquet_loop": HeadlessLoop,

@@ -66,6 +66,7 @@ def test_what_is_not_the_same_operation(tmp_path: Path, notes: dict[str, Any], l
     [
         ("distinct_paths_per_operation", 10, 100, "not the same operation"),
         ("threads", 1, 4, "not the same operation"),
+        ("paced_seconds", 0.2, 1.0, "not a load of the same length"),
         ("allocations_counted", "all threads", "calling thread", "allocations are not counted alike"),
     ],
 )

@@ -29,3 +29,4 @@ def test_the_live_benchmark_runs(tmp_path: Path) -> None:
         assert 0 <= run["lost"] < run["calls"]
         assert run["slowdown"] > 0
         assert run["bytes_per_row"] > 0
+        assert (run["paced_seconds"], run["dd_blocks"]) == (0.2, 20_000)
