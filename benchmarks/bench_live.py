@@ -55,6 +55,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pyperf
 from arguments import Parser, need_new_file, positive, seconds
+from ending import telling
 from machine import Metadata, first_line, forget_owner, machine
 
 from tracer import syscalls
@@ -460,7 +461,10 @@ def main() -> None:
     print("\n".join(f"{key}: {value}" for key, value in common.items()), f"\nruns: {options.runs}\n")
     print(COLUMNS.format(*HEAD, "lost, worst"))
     saved: list[pyperf.Benchmark] = []
-    with tempfile.TemporaryDirectory(prefix="bench-live-") as name:
+    there = telling(
+        lambda: f"{len(saved)} benchmarks are in {options.output}" if options.output else "nothing was saved"
+    )
+    with tempfile.TemporaryDirectory(prefix="bench-live-", ignore_cleanup_errors=True) as name, there:
         bench = Bench(Path(name), options.seconds, options.threads, options.count)
         for found in measure(bench, loads, options.tools, options.runs):
             print_figures(found)

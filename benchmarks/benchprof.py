@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from arguments import Parser, need_folder, positive, seconds
+from ending import telling
 from machine import first_line, machine
 from workload import PIPELINES
 
@@ -458,12 +459,14 @@ def main() -> None:
     about = [f"operation: {job.operation}", *(f"{key}: {value}" for key, value in machine().items())]
     for kind in kinds:
         versions = "; ".join(map(version_of, PROFILERS[kind]))
-        try:
-            text = "\n".join([*about, f"made with: {versions}", "", *PROFILES[kind](job)])
-        except BaseException:
-            for partial in job.prefix.parent.glob(f"{job.prefix.name}-{kind}*"):
-                partial.unlink()  # half a profile would be taken for one
-            raise
+        with telling(lambda kind=kind: f"there is no profile of {kind}"):
+            try:
+                text = "\n".join([*about, f"made with: {versions}", "", *PROFILES[kind](job)])
+            except BaseException:
+                for begin in ("", "."):  # half a profile would be taken for one
+                    for partial in job.prefix.parent.glob(f"{begin}{job.prefix.name}-{kind}*"):
+                        partial.unlink()
+                raise
         job.file(f"{kind}.txt").write_text(text + "\n")
         print(f"{text}\n\nsaved beside: {job.file(f'{kind}.txt')}\n", flush=True)
 

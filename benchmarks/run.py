@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import pyperf
 from arguments import Parser, need_folder, positive
+from ending import INTERRUPTED, run_to_end, telling
 from machine import forget_owner
 from suite import COUNTED_ONCE, how_often, make_runner, matches, print_table
 
@@ -44,6 +44,9 @@ def main() -> int:
         patterns = plan(options.names, {suite: names_of(suite) for suite in NAMED_CASES})
     except ValueError as error:
         parser.error(f"{error}; suites are {', '.join(SUITES)}, `bench_SUITE.py --list` has the rest")
+    if asked.list:
+        print("\n".join(name for suite, only in patterns.items() for name in listed(suite, only)))
+        return 0
     need_folder(parser, options.folder, make=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     quick = asked.fast or asked.debug_single_value
@@ -61,6 +64,12 @@ def main() -> int:
 def names_of(suite: str) -> list[str]:
     """The names of a suite's benchmarks."""
     return list(importlib.import_module(f"bench_{suite}").CASES)
+
+
+def listed(suite: str, only: list[str]) -> list[str]:
+    """The names of those of a suite's benchmarks that are meant; the live suite has none."""
+    names = names_of(suite) if suite in NAMED_CASES else []
+    return [name for name in names if matches(name, [option.removeprefix("--only=") for option in only])]
 
 
 def plan(names: list[str], cases: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -88,7 +97,8 @@ def run_in_rounds(suite: str, output: Path, more: list[str], rounds: int) -> int
         with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
             again = Path(folder) / output.name
             print(f"==== round {number} of {rounds}", flush=True)
-            status = status or run(suite, again, [*more, "--no-memory"])
+            with telling(lambda done=number - 1: f"{output} has {done} of {rounds} rounds"):
+                status = status or run(suite, again, [*more, "--no-memory"])
             if status == 0:
                 add_values(output, again)
     if status == 0 and rounds > 1:
@@ -112,7 +122,7 @@ def add_values(output: Path, more: Path) -> None:
 def run(suite: str, output: Path, more: list[str]) -> int:
     print(f"==== {suite}, into {output}", flush=True)
     command = [sys.executable, str(HERE / f"bench_{suite}.py"), "-o", str(output), *more]
-    return subprocess.run(command, check=False).returncode
+    return run_to_end(command)
 
 
 def run_live(output: Path, *, quick: bool, asked: bool) -> int:
@@ -124,8 +134,11 @@ def run_live(output: Path, *, quick: bool, asked: bool) -> int:
     print(f"==== live, into {output}", flush=True)
     more = ["--quick"] if quick else []
     command = [*as_root, sys.executable, str(HERE / "bench_live.py"), "-o", str(output), *more]
-    return subprocess.run(command, check=False).returncode
+    return run_to_end(command)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # the suite has said what there is
+        sys.exit(INTERRUPTED)

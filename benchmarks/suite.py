@@ -8,9 +8,11 @@ of its cases. `tox -e bench --notest` makes that environment.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import functools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from typing import Any
 
 import pyperf
 from arguments import need_folder, refuse
+from ending import telling
 from machine import forget_owner, machine
 from workload import Operation, timed
 
@@ -68,7 +71,9 @@ def main(suite: str, cases: dict[str, Case]) -> None:
         need_folder(runner.argparser, Path(options.output).absolute().parent)
     options.inherit_environ = [*(options.inherit_environ or ()), "TMPDIR"]
     found: list[pyperf.Benchmark] = []
-    with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
+    said = contextlib.nullcontext() if options.worker else telling(lambda: progress(len(chosen), options.output))
+    with tempfile.TemporaryDirectory(prefix="tracer-bench-", ignore_cleanup_errors=True) as folder, said:
+        os.environ["TMPDIR"] = folder  # of workers, which may not be left the time to tidy up
         for name, case in chosen.items():
             bench = run_case(runner, name, case, Path(folder))
             if bench is None or options.worker:
@@ -81,6 +86,13 @@ def main(suite: str, cases: dict[str, Case]) -> None:
                 forget_owner(Path(options.output))
     if not options.worker:
         print_table(found)
+
+
+def progress(chosen: int, output: str | None) -> str:
+    """What there is of a suite: pyperf saves a benchmark before its allocations are counted."""
+    if output is None or not Path(output).exists():
+        return "nothing was saved"
+    return f"{len(pyperf.BenchmarkSuite.load(output))} of {chosen} benchmarks are in {output}"
 
 
 def make_runner() -> pyperf.Runner:

@@ -16,8 +16,8 @@ class ColumnBuilder:
     """Writes calls into column arrays and hands them out as `Columns`.
 
     `names[number]` is the syscall with that number (at most 512), `families` the names that a rule's family counts into
-    (at most 64). A batch is full at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach 32 MiB.
-    `wall_offset_ns`, wall clock minus boot clock, goes with every batch.
+    (at most 64). A batch is full at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach about
+    8 MiB. `wall_offset_ns`, wall clock minus boot clock, goes with every batch.
 
     Raises ValueError for a capacity or a list that is not so.
     """

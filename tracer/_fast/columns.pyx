@@ -48,7 +48,7 @@ cdef class ColumnBuilder:
     """Writes calls into column arrays and hands them out as `Columns`.
 
     `names[number]` is the syscall with that number, `families` the names that a rule's family counts into. A batch is
-    full at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach about 32 MiB. `wall_offset_ns`,
+    full at `capacity_rows` (a multiple of 8), or earlier when its distinct texts reach about 8 MiB. `wall_offset_ns`,
     wall clock minus boot clock, goes with every batch.
     """
 

@@ -38,7 +38,8 @@ class Figures:
 class Ranking:
     """The groups of one kind. `rows`, `other` and `none` together are all calls, exactly.
 
-    Once groups have been folded into `other`, a row tells at least what its group did: one that came back began anew.
+    Once groups have been folded into `other`, a row may tell less than what its group did, never more: one that came
+    back began anew, and what it did before is in `other`.
     """
 
     rows: tuple[Figures, ...]

@@ -1,0 +1,75 @@
+"""Ctrl-C in the middle of a benchmark: a line says what there is, and nothing is left lying about."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyperf
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+SECONDS = 60
+
+
+def interrupted(command: Sequence[str | Path], folder: Path, is_time: Callable[[], object]) -> str:
+    """What a script says that is interrupted as by a terminal, together with all that it has started."""
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    # what a shell starts in the background ignores SIGINT, and so would all that a test starts
+    restore = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    script = subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"TMPDIR": str(temporary)},
+        **restore,
+    )
+    end = time.monotonic() + SECONDS
+    while not is_time():
+        assert script.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.killpg(script.pid, signal.SIGINT)
+    said, _ = script.communicate(timeout=SECONDS)
+    assert script.returncode == 130, said
+    assert list(temporary.iterdir()) == []
+    return said.splitlines()[-1]
+
+
+def test_of_a_suite(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    command = [SCRIPTS / "run.py", "pipeline", "headless_*/2000", "-d", results, "--fast", "--no-memory"]
+    said = interrupted(command, tmp_path, lambda: list(results.glob("*.json")))
+    (saved,) = results.iterdir()
+    done = len(pyperf.BenchmarkSuite.load(str(saved)))
+    assert re.fullmatch(rf"interrupted: {done} of [2-9] benchmarks are in {re.escape(str(saved))}", said)
+
+
+def test_of_a_later_round(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    options = ["--rounds", "2", "--debug-single-value", "--no-memory"]
+    command = [SCRIPTS / "run.py", "pipeline", "headless_*/2000", "-d", results, *options]
+    # that of the rounds, and in it that of the suite
+    said = interrupted(command, tmp_path, lambda: len(list((tmp_path / "temporary").iterdir())) == 2)
+    (saved,) = results.iterdir()
+    assert said == f"interrupted: {saved} has 1 of 2 rounds"
+
+
+@pytest.mark.parametrize("kind", ["block", "mem"])
+def test_of_a_profile(tmp_path: Path, kind: str) -> None:
+    results = tmp_path / "results"
+    options = ["--only", kind, "--pairs", "2000", "--seconds", "30", "--folder", results]
+    said = interrupted(
+        [SCRIPTS / "benchprof.py", *options], tmp_path, lambda: results.exists() and any(results.iterdir())
+    )
+    assert said == f"interrupted: there is no profile of {kind}"
+    assert list(results.iterdir()) == []
