@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tracer import syscalls
 from tracer.capture import bcc_module, btf, privileges
+from tracer.capture.image_cache import cache_file
 from tracer.capture.kernel import DEFAULT_RING_BYTES, Filter, KernelSource
 from tracer.capture.release import kernel_version
 from tracer.errors import MachineError, TracerError
@@ -94,9 +95,17 @@ def ring() -> Finding:
         privileges.check()
         with KernelSource(rules, Filter()) as source:
             source.attach()
-            return Finding("tracing", True, f"the kernel program runs, with a ring of {source.ring_bytes >> 20} MiB")
+            return Finding(
+                "tracing", True, f"the kernel program runs{kept()}, with a ring of {source.ring_bytes >> 20} MiB"
+            )
     except TracerError as error:
         return Finding("tracing", False, str(error), error.hint)
+
+
+def kept() -> str:
+    """Where it is kept for the next start."""
+    path = cache_file()
+    return f" (kept in {path})" if path is not None and path.exists() else " (compiled at each start: it can't be kept)"
 
 
 def identity() -> Finding:

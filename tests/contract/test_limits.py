@@ -11,6 +11,7 @@ from reference import MOST_PROCESSES, MOST_THREADS, Reference
 from tracer import syscalls
 from tracer._fast import Engine
 from tracer.batch import record_batch
+from tracer.sinks.parquet_file import SMALL_BYTES
 
 NUMBERS = {call.name: number for number, call in syscalls.machine_numbers("x86_64").items()}
 RULES, NAMES = syscalls.rules("x86_64", frozenset(NUMBERS)), syscalls.names("x86_64")
@@ -90,7 +91,7 @@ def test_each_name_that_a_copied_table_has_no_room_for_is_counted() -> None:
 def test_a_batch_is_full_when_its_texts_are() -> None:
     """Several wait for a writer that is slow: with as much text as rows they would take gigabytes."""
     engine = Engine(RULES, NAMES, syscalls.FAMILIES)
-    most, path_bytes, rows = 8 << 20, 3000, 6000
+    most, path_bytes, rows = SMALL_BYTES, 3000, 6000  # what is written as a row group of its own
     block = b"".join(
         wire.encode(record)
         for n in range(rows)

@@ -36,6 +36,7 @@ class TestHealthy:
         assert [line.split()[:2] for line in lines] == [["ok", name] for name in CHECKS]
         assert os.uname().release in lines[0]
         assert "64 MiB" in lines[-1]
+        assert "(kept in /var/cache/tracer/kernel-program.json)" in lines[-1]
 
 
 def test_a_kernel_that_does_not_tell_what_rings_do(monkeypatch: pytest.MonkeyPatch) -> None:

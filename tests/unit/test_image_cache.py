@@ -7,13 +7,13 @@ import pwd
 import shutil
 import stat
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.capture import compiler, image_cache
+from tracer.capture import compiler, image, image_cache
 from tracer.capture.image import Image, Map, Program
 
 BCC = SimpleNamespace(__version__="0.26.0")
@@ -21,9 +21,9 @@ NUMBERS = st.integers(0, 2**32 - 1)
 NAMES = st.text(st.characters(codec="ascii", categories=["L", "Nd"]), min_size=1, max_size=15)
 MAPS = st.builds(Map, NAMES, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
 PROGRAMS = st.builds(Program, NAMES, st.binary(), st.lists(st.tuples(NUMBERS, NAMES)).map(tuple))
-IMAGES = st.builds(Image, NAMES, NUMBERS, st.lists(MAPS).map(tuple), st.lists(PROGRAMS).map(tuple))
+IMAGES = st.builds(Image, NAMES, st.lists(MAPS).map(tuple), st.lists(PROGRAMS).map(tuple))
 IMAGE = Image(
-    "GPL", 329728, (Map("events", 27, 0, 0, 4096, 0),), (Program("on_exit", b"\x18\x11" + bytes(14), ((0, "events"),)),)
+    "GPL", (Map("events", 27, 0, 0, 4096, 0),), (Program("on_exit", b"\x18\x11" + bytes(14), ((0, "events"),)),)
 )
 
 
@@ -36,8 +36,8 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @given(IMAGES)
-def test_an_image_is_what_it_was(image: Image) -> None:
-    assert Image.load(image.dump()) == image
+def test_an_image_is_what_it_was(made: Image) -> None:
+    assert Image.load(made.dump()) == made
 
 
 def test_what_is_kept_is_found_again(kept: Path) -> None:
@@ -90,10 +90,25 @@ class TestSomebodyElse:
         kept.symlink_to(kept.with_suffix(".real"))
         assert image_cache.find("a") is None
 
+    def test_has_put_a_folder_there(self, kept: Path) -> None:
+        kept.mkdir(parents=True)
+        before = len(os.listdir("/proc/self/fd"))
+        assert image_cache.find("a") is None
+        assert len(os.listdir("/proc/self/fd")) == before
+        image_cache.keep("a", IMAGE)
+        assert list(kept.parent.iterdir()) == [kept]
+
     def test_has_put_something_there_that_would_wait(self, kept: Path) -> None:
         kept.parent.mkdir(parents=True)
         os.mkfifo(kept, 0o600)
         assert image_cache.find("a") is None
+
+
+def test_what_was_left_by_who_was_killed_goes(kept: Path) -> None:
+    kept.parent.mkdir(parents=True)
+    kept.with_name(f"{kept.name}abc").write_bytes(b"half of it")
+    image_cache.keep("a", IMAGE)
+    assert list(kept.parent.iterdir()) == [kept]
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(kept: Path) -> None:
@@ -148,6 +163,16 @@ class TestKey:
         keys.add(image_cache.key_of(BCC, {}))
         assert len(keys) == 2 + len(sources) > 20
 
+    @pytest.mark.parametrize("module", [compiler, image])
+    def test_is_another_one_for_other_ways_to_compile(
+        self, module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = image_cache.key_of(BCC, {})
+        changed = tmp_path / "changed.py"
+        changed.write_bytes(Path(module.__file__).read_bytes() + b"\n")
+        monkeypatch.setattr(module, "__file__", str(changed))
+        assert image_cache.key_of(BCC, {}) != before
+
 
 class TestPlace:
     """Before the fixture puts another function in its place."""
@@ -170,3 +195,12 @@ class TestPlace:
         monkeypatch.setenv("XDG_CACHE_HOME", wished)
         home = Path(pwd.getpwuid(1).pw_dir)
         assert self.REAL() == Path(folder or home / ".cache") / "tracer" / "kernel-program.json"
+
+    def test_of_a_user_whom_the_system_does_not_know_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As in a container."""
+        monkeypatch.setattr(os, "geteuid", lambda: 54321)
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr(image_cache, "cache_file", self.REAL)
+        assert self.REAL() is None
+        image_cache.keep("a", IMAGE)
+        assert image_cache.find("a") is None

@@ -17,6 +17,7 @@ from tracer.capture.image import Image, Map, Program
 from tracer.errors import MachineError
 
 COMPILER = threading.Lock()
+"""Of who compiles: bcc's compiler, the environment and the working directory are all threads'."""
 
 INSTRUCTION_BYTES = 8
 """Of struct bpf_insn (include/uapi/linux/bpf.h): opcode, two registers, an offset, and a 32-bit constant at byte 4."""
@@ -35,7 +36,7 @@ def program_folder() -> Path:
 
 
 def compile_image(bcc: ModuleType, constants: dict[str, int]) -> Image:
-    """Compile it: that takes seconds. One thread at a time: bcc's compiler is not made for more.
+    """Compile it: that takes seconds.
 
     Raises MachineError.
     """
@@ -44,7 +45,7 @@ def compile_image(bcc: ModuleType, constants: dict[str, int]) -> Image:
     flags += [f"-I{folder}", "-Wno-unused-function"]
     flags.append("-g0")  # bcc asks for debugging information, which takes a quarter of the compiler's time
     try:
-        with COMPILER, kernel_headers(folder), a_working_directory():
+        with COMPILER, environment_of_bcc(folder), a_working_directory():
             compiled = bcc.BPF(src_file=str(folder / "tracer.bpf.c"), cflags=flags)
     except Exception as error:  # bcc raises Exception itself
         text = str(error).splitlines()[-1:] or ["unknown reason"]
@@ -86,11 +87,14 @@ def _image_of(lib: Any, module: Any) -> Image:
     names = {lib.bpf_table_fd_id(module, number): maps[number].name for number in numbers}
     functions = [lib.bpf_function_name(module, number) for number in range(lib.bpf_num_functions(module))]
     programs = tuple(
-        _program(name.decode(), ctypes.string_at(lib.bpf_function_start(module, name), size), names)
+        _program(
+            name.decode(),
+            ctypes.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name)),
+            names,
+        )
         for name in functions
-        if (size := lib.bpf_function_size(module, name))
     )
-    return Image(lib.bpf_module_license(module).decode(), lib.bpf_module_kern_version(module), maps, programs)
+    return Image(lib.bpf_module_license(module).decode(), maps, programs)
 
 
 def _program(name: str, code: bytes, names: dict[int, str]) -> Program:
@@ -103,16 +107,16 @@ def _program(name: str, code: bytes, names: dict[int, str]) -> Program:
 
 
 @contextlib.contextmanager
-def kernel_headers(folder: Path) -> Iterator[None]:
-    """Point bcc to our stub headers, for a moment: the environment is the traced command's, too."""
-    before = os.environ.get("BCC_KERNEL_SOURCE")
+def environment_of_bcc(folder: Path) -> Iterator[None]:
+    """Point bcc to our stub headers, and hide from it what would make it compile for another kernel or machine (ARCH of
+    who builds kernels). For a moment: the environment is the traced command's, too."""
+    before = {name: os.environ.pop(name) for name in list(os.environ) if name == "ARCH" or name.startswith("BCC_")}
     os.environ["BCC_KERNEL_SOURCE"] = str(folder)
     try:
         yield
     finally:
         del os.environ["BCC_KERNEL_SOURCE"]
-        if before is not None:
-            os.environ["BCC_KERNEL_SOURCE"] = before
+        os.environ.update(before)
 
 
 @contextlib.contextmanager

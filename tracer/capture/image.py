@@ -31,10 +31,9 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """All of it. `kernel_version` is what BPF_PROG_LOAD is told, which kernels ignore since Linux 5.0."""
+    """All of it. `license` is what BPF_PROG_LOAD is told: some helpers are only for the GPL's."""
 
     license: str
-    kernel_version: int
     maps: tuple[Map, ...]
     programs: tuple[Program, ...]
 
@@ -46,7 +45,6 @@ class Image:
         ]
         document = {
             "license": self.license,
-            "kernel_version": self.kernel_version,
             "maps": [asdict(one) for one in self.maps],
             "programs": programs,
         }
@@ -61,4 +59,4 @@ class Image:
             for one in document["programs"]
         ]
         maps = [Map(**one) for one in document["maps"]]
-        return cls(document["license"], document["kernel_version"], tuple(maps), tuple(programs))
+        return cls(document["license"], tuple(maps), tuple(programs))

@@ -14,79 +14,94 @@ import os
 import pwd
 import stat
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
+from tracer.capture import compiler, image
 from tracer.capture.compiler import program_folder
 from tracer.capture.image import Image
 
 ROOTS_FOLDER = Path("/var/cache/tracer")
 FILE_NAME = "kernel-program.json"
-FORMAT = 1
-"""Of what Image.dump writes."""
-
 MOST_BYTES = 16 << 20
 """A file of more is not ours: the image takes 150 KB."""
 
 
-def cache_file() -> Path:
-    """Where it is kept. Of root not below $HOME, nor where $XDG_CACHE_HOME says: under sudo those may be the invoking
-    user's."""
+def cache_file() -> Path | None:
+    """Where it is kept; None for a user whom the system doesn't know.
+
+    Not below $HOME, and of root not where $XDG_CACHE_HOME says: under sudo those may be the invoking user's.
+    """
     if os.geteuid() == 0:
         return ROOTS_FOLDER / FILE_NAME
-    wished = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    base = wished if wished.is_absolute() else Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".cache"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():
+        try:
+            base = Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".cache"
+        except KeyError:
+            return None
     return base / "tracer" / FILE_NAME
 
 
 def key_of(bcc: ModuleType, constants: dict[str, int]) -> str:
-    """What the image depends on: kernel, compiler, constants and sources."""
+    """What the image depends on: kernel, bcc, constants, sources, and how they are compiled."""
     system = os.uname()
-    facts = [FORMAT, system.release, system.version, system.machine, getattr(bcc, "__version__", None), constants]
+    facts = [system.release, system.version, system.machine, getattr(bcc, "__version__", None), constants]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     folder = program_folder()
     for path in sorted(folder.rglob("*.[ch]")):
         digest.update(os.fsencode(path.relative_to(folder)) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    for module in (compiler, image):
+        digest.update(hashlib.sha256(Path(str(module.__file__)).read_bytes()).digest())
     return digest.hexdigest()
 
 
 def find(key: str) -> Image | None:
     """The image that was kept under that key; None if there is none, or it can't be trusted."""
+    path = cache_file()
     try:
-        seal, _, document = _read_own(cache_file()).partition(b"\n")
-        kept_key, _, image = document.partition(b"\n")
+        seal, _, document = _read_own(path).partition(b"\n") if path is not None else (b"", b"", b"")
+        kept_key, _, kept = document.partition(b"\n")
         if seal.decode() != hashlib.sha256(document).hexdigest() or kept_key.decode() != key:
             return None
-        return Image.load(image)
-    except (OSError, KeyError, ValueError):
+        return Image.load(kept)
+    except (OSError, ValueError):
         return None
 
 
-def keep(key: str, image: Image) -> None:
+def keep(key: str, made: Image) -> None:
     """Keep it instead of the one before, if that can be written."""
-    document = key.encode() + b"\n" + image.dump()
     path = cache_file()
-    with contextlib.suppress(OSError, KeyError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(path, [hashlib.sha256(document).hexdigest().encode(), b"\n", document])
+    if path is None:
+        return
+    document = key.encode() + b"\n" + made.dump()
+    with contextlib.suppress(OSError):
+        for folder in (path.parent.parent, path.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        _replace(path, hashlib.sha256(document).hexdigest().encode() + b"\n" + document)
 
 
 def _read_own(path: Path) -> bytes:
     """A regular file's bytes. Raises OSError, and ValueError if somebody else could have written it."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+    with open(path, "rb", opener=opener) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise ValueError(f"{path} may be somebody else's")
         return file.read(MOST_BYTES)
 
 
-def _replace(path: Path, pieces: Iterable[bytes]) -> None:
-    """Not synced: what a crash leaves has not its seal."""
+def _replace(path: Path, data: bytes) -> None:
+    """Not synced: what a crash leaves has not its seal. What was left by who was killed here goes."""
+    for left in path.parent.glob(f"{path.name}?*"):
+        left.unlink()
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
         try:
-            file.writelines(pieces)
-            file.close()
+            file.write(data)
+            file.close()  # a write may fail only now
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink()

@@ -261,8 +261,12 @@ def load(bcc: ModuleType, constants: dict[str, int], ring_bytes: int) -> Loaded:
     key = image_cache.key_of(bcc, constants)
     kept = image_cache.find(key)
     loaded = Loaded(bcc.lib, ring_bytes, lambda: kept or compile_image(bcc, constants))
-    if kept is None:
-        image_cache.keep(key, loaded.image)
+    try:
+        if kept is None:
+            image_cache.keep(key, loaded.image)
+    except BaseException:
+        loaded.close()
+        raise
     return loaded
 
 

@@ -96,7 +96,7 @@ class Loaded:
                 bytes(code),
                 len(code),
                 self.image.license.encode(),
-                self.image.kernel_version,
+                0,  # the kernel's version, which has not been looked at since Linux 5.0
                 0,
                 None,
                 0,
@@ -120,7 +120,7 @@ def signals_blocked() -> Iterator[None]:
 
 def load_error(what: str, number: int) -> MachineError:
     """What the kernel's refusal means for the user."""
-    if os.geteuid() != 0:
+    if number in {errno.EPERM, errno.EACCES} and os.geteuid() != 0:
         return MachineError("tracing needs root, or CAP_BPF and CAP_PERFMON", hint="run it with sudo")
     return MachineError(
         f"the kernel program can't be loaded: {what}: {os.strerror(number)}", hint="see: tracer-cli doctor"
