@@ -44,11 +44,12 @@ def main() -> int:
     try:
         before, after = (load(name) for name in options.files)
     except (OSError, ValueError) as error:
-        print(f"{error}; results of pyperf are meant", file=sys.stderr)
+        print(f"compare.py: {error}; results of pyperf are meant", file=sys.stderr)
         return 2
     common = [name for name in before if name in after and name in (options.benchmarks or before)]
     if not common:
-        print("no benchmark is in both", file=sys.stderr)
+        which = f" called {' or '.join(options.benchmarks)}" if options.benchmarks else ""
+        print(f"compare.py: no benchmark{which} is in both; `pyperf show FILE` tells what is in one", file=sys.stderr)
         return 2
     print_head(options.files, before, after, common)
     command = [sys.executable, "-P", "-m", "pyperf", "compare_to", "--table", *sys.argv[1:]]

@@ -76,6 +76,8 @@ def _expression(text: str) -> frozenset[str]:
     _refuse_qualifier(text)
     negated = text.startswith("!")
     values = text.removeprefix("!").split(",")
+    if negated and not any(values):
+        raise UsageError(f"nothing is behind the '!' of {text!r}", hint="it means everything but: '!read,write'")
     selected = frozenset[str]().union(*(_value(value) for value in values if value))
     return _all() - selected if negated else selected
 

@@ -146,6 +146,8 @@ MAKES_A_DESCRIPTOR = {
         ("zzzzzz", "unknown syscall 'zzzzzz'", KINDS_HINT),
         ("read,,opnat", "unknown syscall 'opnat'", "did you mean 'openat'?"),
         ("!opnat", "unknown syscall 'opnat'", "did you mean 'openat'?"),
+        ("!", "nothing is behind the '!' of '!'", "it means everything but: '!read,write'"),
+        ("trace=!,", "nothing is behind the '!' of '!,'", "it means everything but: '!read,write'"),
         ("%flie", "unknown class '%flie'", "did you mean '%file'?"),
         ("read,!write", "misplaced '!' in '!write'", "it stands before a whole list: '!read,write'"),
         ("read@32", "can't select 'read@32': only 64-bit calls are traced", "write 'read'"),
