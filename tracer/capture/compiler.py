@@ -26,6 +26,7 @@ LOAD_CONSTANT = 0x18
 """BPF_LD | BPF_DW | BPF_IMM. With the source register BPF_PSEUDO_MAP_FD the constant is a map's descriptor."""
 
 PSEUDO_MAP_FD = 1
+"""In the upper half of byte 1: the machines that are meant are little-endian."""
 
 
 def program_folder() -> Path:
