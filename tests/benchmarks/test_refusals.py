@@ -148,7 +148,7 @@ def test_a_suite_that_fails_is_the_last_one(tmp_path: Path, monkeypatch: pytest.
 
 
 PYPERF_PARSER = SimpleNamespace(
-    parse_args=lambda _: SimpleNamespace(output=None, append=None, fast=False, debug_single_value=False)
+    parse_args=lambda _: SimpleNamespace(output=None, append=None, list=False, fast=False, debug_single_value=False)
 )
 
 

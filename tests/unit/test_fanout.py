@@ -411,11 +411,18 @@ def test_a_recording_begins_with_a_whole_batch():
     """Not with one that has been handed on in part."""
     view, recorder = Gated(), Busy()
     recorder.gate.set()
-    handed = list(batches(QUEUED_BATCHES + 2))
+    handed, begun = list(batches(QUEUED_BATCHES + 2)), []
+
+    def drain():
+        for columns in handed:
+            begun.append(columns)
+            fanout.consume(columns)
+
     with Fanout(view) as fanout:
-        draining = threading.Thread(target=lambda: [fanout.consume(columns) for columns in handed])
+        draining = threading.Thread(target=drain)
         draining.start()
-        until(lambda: fanout._queue.full() and fanout._lock.locked())
+        # one is being looked at, and as many as may wait do: for this one there is no room
+        until(lambda: len(begun) == QUEUED_BATCHES + 2 and fanout._lock.locked())
         starting = threading.Thread(target=fanout.start, args=[recorder])
         starting.start()
         starting.join(0.2)
