@@ -462,7 +462,7 @@ def main() -> None:
     print(COLUMNS.format(*HEAD, "lost, worst"))
     saved: list[pyperf.Benchmark] = []
     there = telling(
-        lambda: f"{len(saved)} benchmarks are in {options.output}" if options.output else "nothing was saved"
+        lambda: f"{len(saved)} benchmarks are in {options.output}" if saved and options.output else "nothing was saved"
     )
     with tempfile.TemporaryDirectory(prefix="bench-live-", ignore_cleanup_errors=True) as name, there:
         bench = Bench(Path(name), options.seconds, options.threads, options.count)
