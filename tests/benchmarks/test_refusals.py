@@ -47,6 +47,7 @@ def assert_refused(script: str, *arguments: str, said: str) -> None:
         ("in_turns.py", []),
         ("many_paths.py", []),
         ("profiled.py", ["tui_parquet_file"]),
+        ("real_calls.py", ["x.raw"]),
         ("run.py", []),
         ("soak.py", []),
     ],
@@ -66,7 +67,7 @@ def test_tox_lets_every_script_find_what_lies_beside_it() -> None:
         assert found, name
 
 
-@pytest.mark.parametrize("script", ["across.py", "engine_only.py", "many_paths.py"])
+@pytest.mark.parametrize("script", ["across.py", "engine_only.py", "many_paths.py", "real_calls.py"])
 def test_scripts_tell_what_they_are(script: str) -> None:
     done = call(script, "--help")
     assert done.returncode == 0
@@ -91,6 +92,10 @@ def test_scripts_tell_what_they_are(script: str) -> None:
 )
 def test_a_number_that_is_too_small(script: str, argument: str, said: str) -> None:
     assert_refused(script, argument, said=said)
+
+
+def test_what_is_no_raw_stream() -> None:
+    assert_refused("real_calls.py", str(Path(__file__)), said="is not a raw stream")
 
 
 @pytest.mark.parametrize("script", ["bench_live.py", "bench_stages.py", "growth.py", "soak.py"])

@@ -20,6 +20,9 @@ from machine import OWNERS as OWNER_KEYS
 from machine import is_measured
 from run import NAMED_CASES, SUITES, add_values, plan
 
+from tracer.capture.generator import blocks
+from tracer.sinks.raw import RawWriter
+
 ENVIRONMENT = {"machine", "kernel", "python", "pyarrow", "numpy", "commit", "file_system"}
 MEMORY = {"allocations_per_operation", "bytes_per_operation", "allocations_counted"}
 OWNERS = set(OWNER_KEYS)
@@ -306,6 +309,16 @@ def test_files_are_compared_in_turns() -> None:
 
 def test_commits_are_counted_against_each_other() -> None:
     assert re.fullmatch(r"loop [0-9]+ allocations of its thread\n", run_script("across.py", "--allocations"))
+
+
+def test_calls_of_real_programs_are_timed(tmp_path: Path) -> None:
+    """All of them: the rows that are told are the calls that the stream has."""
+    saved = RawWriter(tmp_path / "some.raw", {})
+    for block in blocks("ReadHeavy", 3_000, block_bytes=65_536):
+        saved.write(block.tobytes())
+    saved.close({})
+    printed = run_script("real_calls.py", str(saved.path))
+    assert re.fullmatch(r"some\.raw 3,000 rows   engine +[0-9.() ]+ view +[0-9.() ]+ ns a row\n", printed)
 
 
 def test_memory_is_looked_at_while_paths_come() -> None:
