@@ -171,6 +171,21 @@ class TestLoader:
             Loaded(bcc_module.load().lib, RING_BYTES, lambda: asked.append(None))  # type: ignore[arg-type]
         assert asked == []
 
+    def test_compiles_what_the_kernel_does_not_take_again(
+        self, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As if something else had made it, of which the key tells nothing."""
+        first = dataclasses.replace(image.programs[0], code=bytes(8), references=())
+        place = tmp_path / "tracer" / "kernel-program.json"
+        monkeypatch.setattr(image_cache, "cache_file", lambda: place)
+        bcc = bcc_module.load()
+        key = image_cache.key_of(bcc, btf.offsets(bcc.lib))
+        image_cache.keep(key, dataclasses.replace(image, programs=(first, *image.programs[1:])))
+        before = descriptors()
+        kernel.KernelSource(b"", kernel.Filter(), RING_BYTES).close()
+        assert image_cache.find(key) == image
+        assert descriptors() == before
+
     def test_gives_all_back_when_it_can_not_be_kept(self, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> None:
             raise KeyboardInterrupt

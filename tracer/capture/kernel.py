@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -13,7 +14,7 @@ from typing import Any, Literal, Self, get_args
 
 from tracer.capture import bcc_module, btf, image_cache
 from tracer.capture.compiler import compile_image
-from tracer.capture.loader import Loaded
+from tracer.capture.loader import Loaded, UnsafeProgramError
 from tracer.errors import MachineError, UsageError
 from tracer.syscalls import RULE_FORMAT
 
@@ -260,10 +261,13 @@ def load(bcc: ModuleType, constants: dict[str, int], ring_bytes: int) -> Loaded:
     MachineError."""
     key = image_cache.key_of(bcc, constants)
     kept = image_cache.find(key)
-    loaded = Loaded(bcc.lib, ring_bytes, lambda: kept or compile_image(bcc, constants))
+    if kept is not None:
+        # A kernel that refuses it had another one compiled for it, by something that the key does not tell.
+        with contextlib.suppress(UnsafeProgramError):
+            return Loaded(bcc.lib, ring_bytes, lambda: kept)
+    loaded = Loaded(bcc.lib, ring_bytes, lambda: compile_image(bcc, constants))
     try:
-        if kept is None:
-            image_cache.keep(key, loaded.image)
+        image_cache.keep(key, loaded.image)
     except BaseException:
         loaded.close()
         raise

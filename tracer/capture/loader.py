@@ -20,8 +20,15 @@ RAW_TRACEPOINT = 17
 RING = Map("events", 27, 0, 0, 0, 0)
 """Of type BPF_MAP_TYPE_RINGBUF; its entries are bytes."""
 
+VERIFIERS_WORDS = (errno.EACCES, errno.EINVAL)
+"""What bpf(2) says of a program that is deemed unsafe, or invalid."""
+
 MOST_INTERRUPTIONS = 20
 """Signals that may hinder the loading of one program."""
+
+
+class UnsafeProgramError(MachineError):
+    """This kernel's verifier refuses the program."""
 
 
 class Loaded:
@@ -29,7 +36,7 @@ class Loaded:
 
     The ring is made first: without privilege, or memory, nothing is compiled. `image` is asked for then.
 
-    Raises MachineError.
+    Raises MachineError; if the verifier is to blame, UnsafeProgramError.
     """
 
     def __init__(self, lib: Any, ring_bytes: int, image: Callable[[], Image]) -> None:
@@ -105,7 +112,9 @@ class Loaded:
                 return int(program_fd)
             if ctypes.get_errno() != errno.EAGAIN:
                 break
-        raise load_error(program.name, ctypes.get_errno())
+        number = ctypes.get_errno()
+        error = load_error(program.name, number)
+        raise UnsafeProgramError(str(error), hint=error.hint) if number in VERIFIERS_WORDS else error
 
 
 @contextlib.contextmanager
