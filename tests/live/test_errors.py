@@ -269,6 +269,15 @@ class TestMachine:
         cli("record", "-o", "a.parquet", "--", "true", prefix=self.with_rights("bpf", "perfmon"))
         assert (tmp_path / "work" / "a.parquet").stat().st_uid == int(NOBODY)
 
+    def test_too_few_descriptors(self, cli: Cli, work: Path) -> None:
+        """With one more all that a recording can have fits in; the command has no more of them."""
+        ended = cli("record", "-o", "a.parquet", *WORK, status=2, prefix=["prlimit", "--nofile=127"])
+        assert ended.stderr == refused("tracing needs 128 descriptors, and 127 are allowed", "ulimit -n 128")
+        assert not list(work.iterdir())
+        everything = ["--rotate-rows", "2", "--raw", "a.raw", "-o", "parts/"]
+        cli("record", *everything, *WORK, prefix=["prlimit", "--nofile=128"])
+        assert (work / "mark").exists()
+
     def test_without_bcc(self, tracer_cli: Path, work: Path) -> None:
         folders = [folder / "bcc" for folder in system_folders() if (folder / "bcc").is_dir()]
         hide = " && ".join(f"mount -t tmpfs none {folder}" for folder in folders)

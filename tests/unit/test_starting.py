@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import platform
+from types import SimpleNamespace
 
 import pytest
 
 from tracer._fast.launch import spawn
 from tracer.capture.release import kernel_version
-from tracer.capture.target import Processes
+from tracer.capture.target import Command, Processes
 from tracer.errors import UsageError
 
 
@@ -37,6 +38,19 @@ def test_a_child_for_which_there_are_too_few_descriptors(monkeypatch):
     with pytest.raises(OSError, match="Too many open files"):
         spawn(b"/bin/true", [b"true"])
     assert open_descriptors() == before
+
+
+def test_a_command_that_never_gets_its_cue_is_not_waited_for():
+    """As where the kernel refuses to be traced: it never begins, and nobody is told that it still runs."""
+    watched = []
+    command = Command(["false"])
+    command.prepare(SimpleNamespace(watch=lambda pid, armed: watched.append((pid, armed))))
+    assert command.is_over()
+    command.finish()
+    ((pid, armed),) = watched
+    assert armed
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_processes_for_which_there_are_too_few_descriptors(monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import struct
 import sys
 from dataclasses import dataclass
@@ -65,6 +66,9 @@ STOPPED = 1 << 63
 """In the epoch: the trace is over (bpf/filter.bpf.h)."""
 
 FILTER_FORMAT = struct.Struct("=IIIIQII16s")
+
+MIN_DESCRIPTORS = 128
+"""Maps, programs and links are some fifty; a recording takes a dozen besides."""
 
 LARGEST_UID = 2**32 - 2
 """One more means none (include/linux/uidgid.h)."""
@@ -138,12 +142,13 @@ class KernelSource:
     and `attach` nothing is traced. `has_identity`: this kernel tells enough to notice that a descriptor became another
     file's without a call.
 
-    Raises MachineError: bcc missing, no BTF, no privilege, a kernel that refuses the program, or can't tell identities
-    where they are always to be compared.
+    Raises MachineError: bcc missing, no BTF, no privilege, too few descriptors, a kernel that refuses the program, or
+    can't tell identities where they are always to be compared.
     """
 
     def __init__(self, rules: bytes, filters: Filter, ring_bytes: int = DEFAULT_RING_BYTES) -> None:
         self.ring_bytes = ring_size(ring_bytes)
+        need_descriptors()
         bcc = bcc_module.load()
         self._lib = bcc.lib
         offsets = btf.offsets(bcc.lib)
@@ -254,6 +259,14 @@ class KernelSource:
         """Detach and give everything back. Safe to call twice."""
         self.detach()
         self._loaded.close()
+
+
+def need_descriptors() -> None:
+    """Raises MachineError where this process may not have enough."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed < MIN_DESCRIPTORS:
+        said = f"tracing needs {MIN_DESCRIPTORS} descriptors, and {allowed} are allowed"
+        raise MachineError(said, hint=f"ulimit -n {MIN_DESCRIPTORS}")
 
 
 def load(bcc: ModuleType, constants: dict[str, int], ring_bytes: int) -> Loaded:

@@ -129,7 +129,7 @@ class Command:
 
     def is_over(self) -> bool:
         """Whether the command has ended, or never began."""
-        if self._pid is None:
+        if self._pid is None or self._cue >= 0:
             return True
         if self._status is None:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
