@@ -346,7 +346,7 @@ static __always_inline void send_enter(struct bpf_raw_tracepoint_args *ctx, cons
 
 	int is_long = !is_short(rule) || may_need_name(process, fd);
 
-	if (is_long || rule->effect == TRACER_EFFECT_CLOSE_RANGE)
+	if (is_long || rule->effect != TRACER_EFFECT_NONE)
 		begin_use(process, rule, call);
 	if (is_long)
 		return begin_long_enter(ctx, rule, call);

@@ -1,5 +1,6 @@
 /* Processes that share: a child with CLONE_FILES opens and closes for its parent, one with CLONE_FS changes its
- * parent's directory, one shares until it execs, or calls unshare or close_range. Then the tables must part.
+ * parent's directory, one makes files without names, which the parent does then, too, one shares until it execs, or calls
+ * unshare or close_range. Then the tables must part.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -7,8 +8,13 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 #include "check.h"
 
@@ -20,6 +26,25 @@ static char *self;
 static void clone_and_wait(int (*child)(void *), int flags)
 {
 	reap(MUST(clone(child, stack + sizeof(stack), flags | SIGCHLD, NULL)));
+}
+
+/* Files that no argument names get numbers which had others before. */
+static int make_without_names(void *unused)
+{
+	int pair[2];
+
+	(void)unused;
+	for (int i = 0; i < 3; i++) {
+		MUST(close(MUST(eventfd(0, 0))));
+		MUST(close(MUST(socket(AF_UNIX, SOCK_STREAM, 0))));
+		MUST(close(MUST(epoll_create1(0))));
+		MUST(close(MUST(timerfd_create(CLOCK_MONOTONIC, 0))));
+		MUST(close(MUST(inotify_init1(0))));
+		MUST(pipe(pair));
+		MUST(close(pair[0]));
+		MUST(close(pair[1]));
+	}
+	return 0;
 }
 
 static int open_for_parent(void *unused)
@@ -89,6 +114,8 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		return dup2(MUST(open("after-exec", O_CREAT | O_RDWR, 0600)), SHARED) != SHARED;
 	MUST(mkdir("dir", 0755));
+	clone_and_wait(make_without_names, CLONE_FILES);
+	make_without_names(NULL);
 	clone_and_wait(open_for_parent, CLONE_FILES);
 	MUST(write(SHARED, "parent", 6));
 	clone_and_wait(part_by_unshare, CLONE_FILES);
