@@ -206,17 +206,17 @@ def join(text: bytes, directory: Known | None) -> bytes:
     """The text, absolute if that can be known."""
     if text.startswith(b"/"):
         base = b""
-    elif directory is None or not directory.text.startswith(b"/"):
+    elif directory is None or not directory.text.startswith(b"/") or len(directory.text) > PATH_BYTES:
         return text[:PATH_BYTES]
     else:
-        base = directory.text[:PATH_BYTES] if directory.text != b"/" else b""
+        base = directory.text if directory.text != b"/" else b""
     rest = _components(text)
     # a `..` at the directory's end was itself left alone: nothing before it may be taken away
     while rest and rest[0] == b".." and not base.endswith(b"/.."):
         del rest[0]
         base = base.rpartition(b"/")[0]
-    whole = b"/".join([base, *rest])[:PATH_BYTES]
-    return (whole.removesuffix(b"/") if len(whole) > 1 else whole) or b"/"
+    whole = b"/".join([base, *rest]) or b"/"
+    return whole if len(whole) <= PATH_BYTES else text[:PATH_BYTES]
 
 
 def needs_directory(status: int, text: bytes) -> bool:

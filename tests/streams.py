@@ -47,6 +47,7 @@ PATHS = (
     b"/a", b"/a/b", b"x", b"../x", b"../../x", b"./y//z/.", b"", b"", b"/", b"/../q", b"d/../e", b"..", b"new\nline",
     b"\xff\xfe", b"/\\xff", b"/\\x5cx80\\x2d\\xF0\\xf", b"/long enough\\x9a\\",
     b"/a/..", b"/" + b"d" * 255, b"e/" * 2040, b"/" + b"f" * 4094,
+    b"g" * 4092, b"g" * 4093,
 )  # fmt: skip
 PIECES = (b"/", b"/", b"/", b".", b"..", b"a", b"bc", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\\", b"\\xa9", b" (deleted)")
 

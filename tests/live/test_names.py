@@ -7,6 +7,7 @@ import itertools
 import operator
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -267,6 +268,34 @@ def test_what_can_not_be_spelled_takes_the_old_name_away(
     assert len(opens) == (4 if kind == "deep" else 3)
     asked = [row["file"] for row in rows if row["syscall"] == "access" and str(row["file"]).endswith("missing")]
     assert asked == (["../missing", "missing", f"{work}/missing"] if kind == "deep" else [])
+
+
+DEEP = """
+import os
+for _ in range(12):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+below = "/".join(["e" * 250] * 8)
+os.makedirs(below)
+for name in "ab":
+    os.close(os.open(f"{below}/{name}", os.O_CREAT | os.O_RDWR))
+    os.rename(f"{below}/{name}", f"{below}/{name}2")
+"""
+
+
+def test_a_path_that_is_too_long_behind_its_directory_is_told_as_it_was_given(cli: Cli, work: Path) -> None:
+    cli("record", "-o", "out.parquet", "-e", "openat,rename", "--", sys.executable, "-c", DEEP)
+    rows = pq.read_table(work / "out.parquet").sort_by("seq").to_pylist()
+    below = "/".join(["e" * 250] * 8)
+    told = [(row["syscall"], row["old_file"], row["file"]) for row in rows if below in (row["file"] or "")]
+    assert told == [
+        call
+        for name in "ab"
+        for call in (
+            ("openat", None, f"{below}/{name}"),
+            ("rename", f"{below}/{name}", f"{below}/{name}2"),
+        )
+    ]
 
 
 def test_files_that_a_supervisor_opens(programs: Path, cli: Cli, work: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from scene import PID, Scene
-from wire import TaskExit
+from wire import NAME_DELETED, PATH_OK, Paths, TaskExit
 
 TESTS = Path(__file__).resolve().parents[1]
 ENTRY = re.compile(r"^\| (B\d+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
@@ -90,6 +90,18 @@ def test_a_cut_in_a_character_keeps_its_bytes(scene: Scene) -> None:
     """4,095 bytes are kept: a slash, 4,093 letters and the first of the two bytes of an e with an accent."""
     row = scene.call("newstat", 0, 0, path=b"/" + b"x" * 4093 + "é".encode())
     assert row["file"] == "/" + "x" * 4093 + "\\xc3"
+
+
+def test_a_path_that_is_too_long_behind_its_directory_stays_as_it_is(scene: Scene) -> None:
+    """Cut it would be the name of a directory on the way, and the same for all that is in there."""
+    scene.cwd(b"/" + b"d" * 4000)
+    fits = scene.call("newstat", 0, 0, path=b"x" * 93)
+    assert fits["file"] == "/" + "d" * 4000 + "/" + "x" * 93
+    too_long = scene.call("rename", 0, 0, path=Paths(b"x" * 94, b"./y" * 40, PATH_OK, PATH_OK))
+    assert (too_long["old_file"], too_long["file"]) == ("x" * 94, "./y" * 40)
+    assert scene.call("newstat", 0, 0, path=b"../" + b"x" * 94)["file"] == "/" + "x" * 94
+    scene.cwd(b"/" + b"d" * 4090, status=NAME_DELETED)
+    assert scene.call("newstat", 0, 0, path=b"../x")["file"] == "../x"
 
 
 def test_a_name_that_spells_a_byte_is_told_from_that_byte(scene: Scene) -> None:

@@ -9,6 +9,7 @@ from tracer._fast.text cimport Text, TextPool, blank_text, new_text
 
 cdef enum:
     PATH_LIMIT = 4095
+    TOO_LONG = PATH_LIMIT + 1
     DELETED_BYTES = 10
 
 
@@ -58,7 +59,7 @@ cdef Text *spell_special(TextPool *pool, const name_section *section, const char
 
 cdef inline Text *join_path(TextPool *pool, const Text *directory, const char *path, uint32_t size) noexcept nogil:
     """The path made absolute; NULL when memory is out. Relative to an unknown directory (NULL, or a name that is no
-    path) it stays as it is."""
+    path), or if that made it longer than PATH_LIMIT, it stays as it is."""
     if is_folded(path, size):
         return new_text(pool, path, size)
     return fold_path(pool, directory, path, size)

@@ -26,12 +26,12 @@ cdef bint ends_in_dots(const char *out, uint32_t used) noexcept nogil:
 
 
 cdef uint32_t fold(char *out, uint32_t used, const char *path, uint32_t size) noexcept nogil:
-    """Append the components of `path` to out[:used]; the new length.
+    """Append the components of `path` to out[:used]; the new length, TOO_LONG if they don't fit.
 
     out[:used] is a directory without a trailing slash (empty for the root). `.` and empty components vanish. `..` at
     the beginning takes a component of the directory away: it was named by the kernel and has no symlinks. Behind any
     other component it stays, since that one may be a symlink, and so it does behind a directory that ends in a `..`
-    that stayed. A text of more than PATH_LIMIT bytes is cut there, and ends in no `/`.
+    that stayed.
     """
     cdef uint32_t start = 0, end, length
     cdef bint leading = True
@@ -47,31 +47,29 @@ cdef uint32_t fold(char *out, uint32_t used, const char *path, uint32_t size) no
             used = parent_length(out, used)
         else:
             leading = False
-            if used < PATH_LIMIT:
-                out[used] = c"/"
-                used += 1
-            if length > PATH_LIMIT - used:
-                length = PATH_LIMIT - used
-            memcpy(out + used, path + start, length)
-            used += length
+            if length >= PATH_LIMIT - used:
+                return TOO_LONG
+            out[used] = c"/"
+            memcpy(out + used + 1, path + start, length)
+            used += 1 + length
         start = end + 1
-    if used > 1 and out[used - 1] == c"/":
-        used -= 1
     return used
 
 
 cdef Text *fold_path(TextPool *pool, const Text *directory, const char *path, uint32_t size) noexcept nogil:
     """The rest of `join_path`, for a path that is relative or may have components to fold."""
-    cdef char out[PATH_LIMIT + 1]
+    cdef char out[PATH_LIMIT]
     cdef uint32_t used = 0
     if size == 0 or path[0] != c"/":
-        if directory == NULL or directory.size == 0 or directory.data[0] != c"/":
+        if directory == NULL or directory.size == 0 or directory.data[0] != c"/" or directory.size > PATH_LIMIT:
             return cut_path(pool, path, size)
-        used = directory.size if directory.size < PATH_LIMIT else PATH_LIMIT
+        used = directory.size
         memcpy(out, directory.data, used)
         if used == 1:
             used = 0
     used = fold(out, used, path, size)
+    if used == TOO_LONG:
+        return cut_path(pool, path, size)
     if used == 0:
         out[0] = c"/"
         used = 1
