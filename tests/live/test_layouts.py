@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Cli, Start, until
+from conftest import Cli, Start, until, until_attached
 
 from tracer import recording
 
@@ -110,16 +110,21 @@ def test_a_snapshot_that_is_asked_for_before_there_is_anything(moment: str, star
     assert read_in(work / "x-0001.parquet")
 
 
-def test_without_a_ring_the_signal_ends_the_recorder_before_it_begins(start: Start, work: Path) -> None:
+@pytest.mark.parametrize("moment", ["import", "trace"])
+def test_without_a_ring_the_signal_is_told_of_and_nothing_more(moment: str, start: Start, work: Path) -> None:
     tracer = start("record", "-o", "x.parquet", "--", "cat")
     until(lambda: has_taken(tracer, signal.SIGUSR1), "the first look at signals")
+    if moment == "trace":
+        until_attached(tracer)
     tracer.send_signal(signal.SIGUSR1)
+    assert tracer.stderr.readline() == b"tracer-cli: SIGUSR1 writes nothing without --ring; the recording goes on\n"
     tracer.communicate(timeout=30)
-    assert tracer.returncode == -signal.SIGUSR1
-    assert list(work.iterdir()) == []
+    assert tracer.returncode == 0
+    assert [path.name for path in work.iterdir()] == ["x.parquet"]
+    assert read_in(work / "x.parquet")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("options", [(), ("--ring", "60s"), ("--raw", "x.raw")])
 def test_a_recording_that_is_ended_before_it_traces(
     number: int, options: tuple[str, ...], start: Start, work: Path

@@ -170,7 +170,7 @@ class TestCommandThatCannotRun:
 
 
 class TestSignals:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
     def test_command_gets_it_and_recording_is_complete(self, number: signal.Signals, start: Start, work: Path) -> None:
         script = TRAPS.format(signal=number.name.removeprefix("SIG"))
         tracer = start("record", "-o", "a.parquet", "-e", "all", "--", "sh", "-c", script)
@@ -183,7 +183,7 @@ class TestSignals:
         assert any(row["syscall"] == "exit_group" and row["comm"] == "sh" for row in rows_of(work / "a.parquet"))
         assert files_in(work) == ["a.parquet", "mark"]
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
     def test_command_that_dies_of_it_at_once(self, number: signal.Signals, start: Start, work: Path) -> None:
         """Both get it at the same time, as from a terminal: whoever is first, the status is the command's."""
         script = f"echo ready; kill -{number} $PPID; kill -{number} $$; sleep 60"
@@ -318,7 +318,7 @@ class TestProcesses:
         assert tracer.returncode == 0
         assert {row["pid"] for row in rows_of(work / "a.parquet")} == {one.pid, two.pid}
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
     def test_signal_ends_the_recording_and_not_the_process(
         self, number: signal.Signals, start: Start, work: Path
     ) -> None:

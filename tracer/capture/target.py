@@ -297,5 +297,5 @@ def read_comm(pid: int) -> str:
         return str(pid)
 
 
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that end a recording cleanly, and that the command gets too."""

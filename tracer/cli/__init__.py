@@ -49,7 +49,7 @@ class Verbs(click.Group):
 
 OUTPUT_ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 
-HELD = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
+HELD = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1}
 
 ALLOCATOR = "JE_ARROW_MALLOC_CONF"
 """Where pyarrow's jemalloc looks for options (jemalloc(3))."""

@@ -118,7 +118,8 @@ def record(
     """Trace COMMAND and its children (or -p, -a) and write one row per syscall to a Parquet file.
 
     Options come before the command; its input, output and exit status are its own, messages go to stderr. Without a
-    selection the file system's calls are traced.
+    selection the file system's calls are traced. The recording ends with the command: what it leaves running in the
+    background is not waited for.
 
     \b
       tracer-cli record -- make
@@ -139,13 +140,10 @@ def record(
         raise UsageError(f"{raw} is where the recording goes", hint="give --raw another place")
     check_privileges()
     stopping = Stopping(duration_s, target)
-    if ring_s is None:
-        stopping.on_no_user_signal()
     recorder = open_recorder(
         path if output is None else output, force=force, durable_s=DURABLE_S, rotation=rotation, ring_s=ring_s
     )
-    if ring_s is not None:
-        stopping.on_user_signal(recorder.snapshot)
+    stopping.on_user_signal(recorder.snapshot if ring_s is not None else say_there_is_no_ring)
     try:
         kept = needed_afterwards(
             filter(None, (path / "part" if path.is_dir() else path, raw)), sends_signals=target.is_ours
@@ -160,6 +158,11 @@ def record(
     if with_summary:
         print_summary(path)
     return LOSS_STATUS if fail_on_loss and not is_complete(outcome.losses) else stopping.exit_status
+
+
+def say_there_is_no_ring(_: int) -> None:
+    """What SIGUSR1 does otherwise: by itself it would end us."""
+    say("tracer-cli: SIGUSR1 writes nothing without --ring; the recording goes on\n")
 
 
 def run(

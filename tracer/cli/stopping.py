@@ -48,8 +48,8 @@ class Early:
 
 
 class Stopping:
-    """Holds SIGINT, SIGTERM and SIGHUP (unless that is ignored, as by nohup) back and asks for them once a millisecond,
-    so that a recording always ends in order.
+    """Holds SIGINT, SIGTERM, SIGQUIT and SIGHUP (unless that is ignored, as by nohup) back and asks for them once a
+    millisecond, so that a recording always ends in order.
 
     A first signal goes on to a command that we started, and the recording ends when the command does, at the latest
     five seconds later; a second one ends it at once. `finish` waits for the target, whose `exit_status` is known
@@ -81,11 +81,6 @@ class Stopping:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         if Early.end():
             self._asked_ns = boot_clock_ns()
-
-    def on_no_user_signal(self) -> None:
-        """SIGUSR1 means nothing here: it ends us, now if it has come."""
-        if Early.end():
-            signal.raise_signal(signal.SIGUSR1)
 
     def _look_for_user_signal(self) -> None:
         if self._user_action is None:
