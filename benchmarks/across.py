@@ -27,6 +27,7 @@ if "--allocations" in sys.argv:
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # an allocator that memray can see
 
 from arguments import Parser
+from ending import PRINTED, telling
 
 from tracer import pipeline, syscalls
 from tracer._fast import Engine
@@ -133,4 +134,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with telling(lambda: PRINTED):
+        main()

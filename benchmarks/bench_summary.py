@@ -29,6 +29,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from arguments import Parser, positive, seconds
+from ending import PRINTED, telling
 
 from tracer.schema import SCHEMA, VERSION
 
@@ -171,4 +172,5 @@ def _print_line(by: str, runs: list[Run]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with telling(lambda: PRINTED):
+        main()

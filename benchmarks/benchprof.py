@@ -386,15 +386,17 @@ def fail(problem: str, hint: str) -> NoReturn:
 
 
 def run(command: Sequence[str], job: Job, **variables: str) -> None:
-    """Run a profiler with what it profiles, with time enough for slow ones."""
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **variables}
-    program = Path(command[0]).name
-    try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=120 + 10 * job.seconds, env=environment
-        )
-    except subprocess.TimeoutExpired:
-        fail(f"{program} did not end in time", "fewer --pairs")
+    """Run a profiler with what it profiles, with time enough for slow ones. The files of what is profiled go however
+    that ends: perf, interrupted, leaves it no time to see to them."""
+    program, patience_s = Path(command[0]).name, 120 + 10 * job.seconds
+    with tempfile.TemporaryDirectory(prefix="benchprof-", ignore_cleanup_errors=True) as folder:
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": folder, **variables}
+        try:
+            answer = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=patience_s, env=environment
+            )
+        except subprocess.TimeoutExpired:
+            fail(f"{program} did not end in time", "fewer --pairs")
     if answer.returncode != 0:
         said = (answer.stderr.strip() or answer.stdout.strip() or "nothing").splitlines()[-1]
         fail(

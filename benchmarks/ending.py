@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 INTERRUPTED = 130
 """The exit status of what SIGINT ended, as shells have it."""
 
+PRINTED = "what is printed is all there is"
+"""What there is of a script that saves nothing."""
+
 PATIENCE_S = 10
 """How long a script that was interrupted may take to tidy up; tox.ini gives the whole as long."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from arguments import Parser, positive
 from bench_pipeline import CASES, SIZES
+from ending import PRINTED, telling
 from machine import machine
 from workload import timed
 
@@ -60,4 +61,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with telling(lambda: PRINTED):
+        main()

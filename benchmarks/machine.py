@@ -76,6 +76,9 @@ def cpu_model() -> str:
 
 @cache
 def first_line(command: tuple[str, ...]) -> str:
-    """The first line that a command prints; empty if it fails."""
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    """The first line that a command prints; empty if it fails, or there is no such program."""
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
     return (answer.stdout or answer.stderr if answer.returncode == 0 else "").strip().partition("\n")[0]

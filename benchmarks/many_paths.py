@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from arguments import Parser, positive
+from ending import PRINTED, telling
 from machine import machine
 from workload import every_call_engine, new_view
 
@@ -79,4 +80,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with telling(lambda: PRINTED):
+        main()

@@ -45,7 +45,8 @@ def main() -> int:
     except ValueError as error:
         parser.error(f"{error}; suites are {', '.join(SUITES)}, `bench_SUITE.py --list` has the rest")
     if asked.list:
-        print("\n".join(name for suite, only in patterns.items() for name in listed(suite, only)))
+        for suite, only in patterns.items():
+            print("".join(f"{name}\n" for name in listed(suite, only)), end="")
         return 0
     need_folder(parser, options.folder, make=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")

@@ -90,8 +90,10 @@ def main(suite: str, cases: dict[str, Case]) -> None:
 
 def progress(chosen: int, output: str | None) -> str:
     """What there is of a suite: pyperf saves a benchmark before its allocations are counted."""
-    if output is None or not Path(output).exists():
+    if output is None:
         return "nothing was saved"
+    if not Path(output).exists():
+        return f"there is no {output} yet"
     return f"{len(pyperf.BenchmarkSuite.load(output))} of {chosen} benchmarks are in {output}"
 
 

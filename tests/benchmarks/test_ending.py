@@ -72,3 +72,32 @@ def test_of_a_profile(tmp_path: Path) -> None:
     )
     assert said == "interrupted: there is no profile of mem"
     assert list(results.iterdir()) == []
+
+
+def test_of_what_saves_nothing(tmp_path: Path) -> None:
+    said = interrupted([SCRIPTS / "in_turns.py"], tmp_path, lambda: any((tmp_path / "temporary").iterdir()))
+    assert said == "interrupted: what is printed is all there is"
+
+
+def test_of_what_is_profiled(tmp_path: Path) -> None:
+    """It is killed outright: perf, for one, leaves it no time when it is interrupted."""
+    temporary, results = tmp_path / "temporary", tmp_path / "results"
+    temporary.mkdir()
+    options = ["--only", "mem", "--pairs", "2000", "--seconds", "30", "--folder", results]
+    script = subprocess.Popen(
+        [sys.executable, SCRIPTS / "benchprof.py", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(temporary)},
+    )
+    children = Path(f"/proc/{script.pid}/task/{script.pid}/children")
+    end = time.monotonic() + SECONDS
+    while not list(temporary.glob("*/profiled-*")):
+        assert script.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.kill(int(children.read_text()), signal.SIGKILL)
+    _, said = script.communicate(timeout=SECONDS)
+    assert script.returncode == 1
+    assert " ended with status -9: " in said
+    assert list(temporary.iterdir()) == list(results.iterdir()) == []

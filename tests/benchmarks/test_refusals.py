@@ -50,6 +50,7 @@ def assert_refused(script: str, *arguments: str, said: str) -> None:
         ("real_calls.py", ["x.raw"]),
         ("run.py", []),
         ("soak.py", []),
+        ("starts.py", []),
     ],
 )
 def test_an_option_that_there_is_not(script: str, required: list[str]) -> None:
@@ -67,7 +68,7 @@ def test_tox_lets_every_script_find_what_lies_beside_it() -> None:
         assert found, name
 
 
-@pytest.mark.parametrize("script", ["across.py", "engine_only.py", "many_paths.py", "real_calls.py"])
+@pytest.mark.parametrize("script", ["across.py", "engine_only.py", "many_paths.py", "real_calls.py", "starts.py"])
 def test_scripts_tell_what_they_are(script: str) -> None:
     done = call(script, "--help")
     assert done.returncode == 0
@@ -95,7 +96,9 @@ def test_a_number_that_is_too_small(script: str, argument: str, said: str) -> No
 
 
 def test_what_is_no_raw_stream() -> None:
-    assert_refused("real_calls.py", str(Path(__file__)), said="is not a raw stream")
+    done = call("real_calls.py", str(Path(__file__)))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is not a raw stream; --help tells more" in done.stderr
 
 
 @pytest.mark.parametrize("script", ["bench_live.py", "bench_stages.py", "growth.py", "soak.py"])

@@ -20,6 +20,7 @@ from machine import OWNERS as OWNER_KEYS
 from machine import is_measured
 from run import NAMED_CASES, SUITES, add_values, plan
 
+import tracer
 from tracer.capture.generator import blocks
 from tracer.sinks.raw import RawWriter
 
@@ -318,7 +319,9 @@ def test_calls_of_real_programs_are_timed(tmp_path: Path) -> None:
         saved.write(block.tobytes())
     saved.close({})
     printed = run_script("real_calls.py", str(saved.path))
-    assert re.fullmatch(r"some\.raw 3,000 rows   engine +[0-9.() ]+ view +[0-9.() ]+ ns a row\n", printed)
+    where, line = printed.splitlines()
+    assert where == f"tracer: {Path(tracer.__file__).parent}"
+    assert re.fullmatch(r"some\.raw 3,000 rows   engine +[0-9.() ]+ view +[0-9.() ]+ ns a row", line)
 
 
 def test_memory_is_looked_at_while_paths_come() -> None:
