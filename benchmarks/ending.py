@@ -26,6 +26,7 @@ def telling(what_there_is: Callable[[], str]) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
             raise  # pyperf makes the one of the other
+        sys.stdout.flush()
         print(f"interrupted: {what_there_is()}", file=sys.stderr, flush=True)
         raise SystemExit(INTERRUPTED) from None
 

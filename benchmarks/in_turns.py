@@ -50,7 +50,7 @@ def main() -> None:
         parser.error("quartiles want 2 rounds or more")
     pairs, count = options.pairs, options.rounds
     print("\n".join(f"{key}: {value}" for key, value in machine().items()))
-    with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tracer-bench-", ignore_cleanup_errors=True) as folder:
         found = rounds(pairs, count, Path(folder))
     print(f"\n{pairs:,} pairs, {count} rounds")
     for above, below in RATIOS:

@@ -276,6 +276,8 @@ def _path(call: Call, role: PathRole, cwd: Cwd) -> Claim | None:
         # No path, yet it worked: the call was about the descriptor itself. If it failed, it named nothing.
         return _descriptor(call, role.dirfd) if succeeded and role.dirfd is not None else NOTHING
     joined = join(_directory(call, role, cwd), text)
+    if joined is not None and len(os.path.normpath(joined)) > NAME_BYTES:
+        joined = text.raw  # as it was given
     return None if joined is None else claim(joined, cut=text.cut)
 
 

@@ -75,7 +75,7 @@ def test_of_a_profile(tmp_path: Path) -> None:
 
 
 def test_of_what_saves_nothing(tmp_path: Path) -> None:
-    said = interrupted([SCRIPTS / "in_turns.py"], tmp_path, lambda: any((tmp_path / "temporary").iterdir()))
+    said = interrupted([SCRIPTS / "bench_summary.py"], tmp_path, lambda: any((tmp_path / "temporary").iterdir()))
     assert said == "interrupted: what is printed is all there is"
 
 

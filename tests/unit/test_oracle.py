@@ -341,13 +341,15 @@ def test_what_strace_could_not_name_is_no_claim(report):
     assert (result.calls, result.paths, result.unclaimed) == (1, 0, 1)
 
 
-def test_a_path_that_was_cut_counts_as_far_as_it_reaches(report):
-    text = "x" * 4095
-    log = f'10    openat(-100</w>, "{text}"..., 0) = -1 ENAMETOOLONG (File name too long)'
-    report(log, (10, "openat", -36, f"/w/{text}"[:4095])).check()
-    for wrong in ("/w/x", "/v/" + text):
+@pytest.mark.parametrize(("cut", "result"), [("...", "-1 ENAMETOOLONG (File name too long)"), ("", "0")])
+def test_a_path_that_is_too_long_behind_its_directory_counts_as_it_was_given(report, cut, result):
+    text = "x" * 4093
+    log = f'10    faccessat(-100</w>, "{text}"{cut}, 0) = {result}'
+    ret = -36 if cut else 0
+    report(log, (10, "faccessat", ret, text)).check()
+    for wrong in ("/w/x", "/v/" + text, f"/w/{text}", f"/w/{text}"[:4095]):
         with pytest.raises(AssertionError, match="1 wrong"):
-            report(log, (10, "openat", -36, wrong)).check()
+            report(log, (10, "faccessat", ret, wrong)).check()
 
 
 def test_a_cut_path_that_folds_to_a_short_one_counts_as_it_is(report):
