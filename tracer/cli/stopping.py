@@ -16,6 +16,10 @@ GRACE_S = 5.0
 PATIENCE_S = 1.0
 """How long we wait for a command without a word."""
 
+MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGQUIT)
+"""By nohup, or by a shell without job control for what it starts in the background. That ignores SIGINT, too, by which
+recordings are ended all the same."""
+
 SI_KERNEL = 0x80
 """si_code of a signal from the terminal (sigaction(2)). The command gets it, too, but for SIGHUP, which is the session
 leader's."""
@@ -48,8 +52,8 @@ class Early:
 
 
 class Stopping:
-    """Holds SIGINT, SIGTERM, SIGQUIT and SIGHUP (unless that is ignored, as by nohup) back and asks for them once a
-    millisecond, so that a recording always ends in order.
+    """Holds SIGINT, SIGTERM, SIGHUP and SIGQUIT (but those two only if they are not ignored, as by nohup) back and asks
+    for them once a millisecond, so that a recording always ends in order.
 
     A first signal goes on to a command that we started, and the recording ends when the command does, at the latest
     five seconds later; a second one ends it at once. `finish` waits for the target, whose `exit_status` is known
@@ -67,8 +71,8 @@ class Stopping:
         self._end: float | None = None
         self._signalled = False
         self._looked = False
-        ignores_hangups = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-        self._ending = {number for number in FORWARDED if number != signal.SIGHUP or not ignores_hangups}
+        ignored = {number for number in MAY_BE_IGNORED if signal.getsignal(number) == signal.SIG_IGN}
+        self._ending = {*FORWARDED} - ignored
         self._old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._ending)
 
     def on_user_signal(self, action: Callable[[int], None]) -> None:
