@@ -16,6 +16,7 @@ import sys
 
 import pyperf
 from arguments import Parser
+from ending import PRINTED, telling
 
 MADE_WITH = ("commit", "machine", "kernel", "python", "pyarrow", "numpy", "file_system")
 ALIKE = {
@@ -140,4 +141,6 @@ def print_memory(before: Results, after: Results, common: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with telling(lambda: PRINTED):
+        status = main()
+    sys.exit(status)

@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from arguments import Parser, positive
@@ -36,10 +37,10 @@ def starts_beside(command: list[str], count: int) -> list[float]:
     with (
         tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder,
         LiveSession(target, EVERY_CALL, Filter(), should_stop=over.is_set) as session,
+        ThreadPoolExecutor(1) as pool,
     ):
         watch = Watch(session, new_view())
-        thread = threading.Thread(target=watch.run)
-        thread.start()
+        running = pool.submit(watch.run)
         try:
             time.sleep(1)  # until it is attached, and the command has begun
             for number in range(count):
@@ -51,8 +52,9 @@ def starts_beside(command: list[str], count: int) -> list[float]:
                 time.sleep(BETWEEN_S)
         finally:
             over.set()
-            thread.join()
+            wait([running])
             target.end(grace_s=1)
+        running.result()  # raises what the session did: the times of one that failed are nobody's
     return took
 
 

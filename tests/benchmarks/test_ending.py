@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a benchmark: a line says what there is, and nothing is left lying about."""
+"""Ctrl-C in the middle of a benchmark: a line says what there is, nothing is left lying about. And `| head`."""
 
 from __future__ import annotations
 
@@ -101,3 +101,13 @@ def test_of_what_is_profiled(tmp_path: Path) -> None:
     assert script.returncode == 1
     assert " ended with status -9: " in said
     assert list(temporary.iterdir()) == list(results.iterdir()) == []
+
+
+def test_whose_reader_has_gone() -> None:
+    script = subprocess.Popen(
+        [sys.executable, SCRIPTS / "in_turns.py", "2000", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    script.stdout.close()
+    said = script.stderr.read()
+    script.stderr.close()
+    assert (script.wait(SECONDS), said) == (1, b"")
