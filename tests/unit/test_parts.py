@@ -273,6 +273,18 @@ class TestDataset:
         with pytest.raises(OutputError, match="f is not a folder"):
             Dataset(tmp_path / "f").check(force=False)
 
+    def test_given_up_without_a_part_it_leaves_no_folder_of_its_own(self, tmp_path):
+        (tmp_path / "there").mkdir()
+        for name in ("made", "there"):
+            Parts(Dataset(tmp_path / name), Rotation()).abort()
+        assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+    def test_given_up_later_it_leaves_the_parts(self, tmp_path):
+        parts = Parts(Dataset(tmp_path / "d"), Rotation(rows=10))
+        parts.write(batch_of(0, 15), told)
+        parts.abort()
+        assert len(files_in(tmp_path)) == 1
+
     @pytest.mark.parametrize("name", ["events", "events/host=a%2Fb%3Dc", "events/host=a%2Fb%3Dc/date=1970-01-01"])
     def test_links_in_it_are_not_followed(self, name, tmp_path):
         elsewhere = tmp_path / "elsewhere"

@@ -35,6 +35,9 @@ class PartNames(Protocol):
     def finish(self, last: int) -> None:
         """All parts are complete."""
 
+    def abandon(self) -> None:
+        """The recording is given up: what is empty may go."""
+
 
 class Numbered:
     """`x-0001.parquet`, `x-0002.parquet` for `x.parquet`. With `force`, an older recording's further parts go, too."""
@@ -78,6 +81,9 @@ class Numbered:
                     with suppress(OSError):
                         path.unlink()
 
+    def abandon(self) -> None:
+        """Nothing of it is empty."""
+
     def has(self, path: Path) -> bool:
         """Whether that is the name of one of its parts."""
         return path.parent == self._wished.parent and self._pattern.fullmatch(path.name) is not None
@@ -103,6 +109,7 @@ class Dataset:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._is_made = False
 
     def __str__(self) -> str:
         return f"{self._folder}/"
@@ -112,6 +119,7 @@ class Dataset:
         try:
             if not self._folder.is_dir():
                 _make(self._folder, invoking_user())
+                self._is_made = True
         except FileExistsError as error:
             raise OutputError(f"{self._folder} is not a folder", hint="give another place with -o") from error
         except OSError as error:
@@ -126,6 +134,12 @@ class Dataset:
 
     def finish(self, last: int) -> None:
         """Nothing is left to do."""
+
+    def abandon(self) -> None:
+        """Remove the folder again, if it was not there before and there is nothing in it."""
+        if self._is_made:
+            with suppress(OSError):
+                self._folder.rmdir()
 
 
 def _as_name(session: str) -> str:

@@ -121,7 +121,9 @@ class Parts:
     def abort(self, *, keep: bool = False) -> Path | None:
         """Stop. Of the part that is not complete, what was made safe is left if that is wished for: its name."""
         part, self._part = self._part, None
-        return part.abort(keep=keep) if part is not None else None
+        kept = part.abort(keep=keep) if part is not None else None
+        self._names.abandon()
+        return kept
 
     def __str__(self) -> str:
         """What there is."""
