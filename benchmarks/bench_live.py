@@ -2,9 +2,9 @@
 
     .tox/bench/bin/python benchmarks/bench_live.py [-o FILE] [--quick] [--runs N] [--rates 1k,100k,max] ...
 
-As root. Needs gcc: the load is a C program beside this file. All tools that are installed take turns, run after run,
-so that a machine that is busy for a while is busy for all of them. Every tool is told to trace the calls that the loads
-are made of, no others. The loads:
+As root. Needs gcc: the load is a C program beside this file. All tools that are installed, and work, take turns, run
+after run, so that a machine that is busy for a while is busy for all of them. Every tool is told to trace the calls
+that the loads are made of, no others. The loads:
 
 dd        `dd bs=1 count=N`: a read and a write per block and nearly nothing besides, the worst case for any tracer.
           Slow tools get a smaller N.
@@ -55,7 +55,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pyperf
 from arguments import Parser, need_new_file, positive, seconds
-from ending import telling
+from ending import ended, telling
 from machine import Metadata, first_line, forget_owner, machine
 
 from tracer import syscalls
@@ -280,6 +280,8 @@ class Bench:
         """The load's report, the CPU seconds of the process that traced it, and what was printed on stderr."""
         command = [str(self._program), *arguments]
         pid, cpu_s, messages = run_command(command if tool is None else tool.command(self._output, command))
+        if not self._report.exists():
+            raise SystemExit(f"{tool.name if tool else 'the load'} ended without having run the load\n{messages}")
         told = json.loads(self._report.read_text())
         if tool is not None and told["tracer"] != pid:
             raise SystemExit(f"{tool.name} did not start the load itself: whose CPU time the load read is unknown")
@@ -293,15 +295,28 @@ def run_command(command: list[str]) -> tuple[int, float, str]:
     """
     with tempfile.TemporaryFile("w+") as messages:
         environment = {**os.environ, "LC_ALL": "C"}
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=messages, env=environment)
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        cpu_s = time.clock_gettime((~process.pid << 3) | 2)  # as clock_getcpuclockid(3) makes it
-        status = process.wait()
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": messages, "env": environment}
+        with ended(subprocess.Popen(command, **quiet)) as process:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            cpu_s = time.clock_gettime((~process.pid << 3) | 2)  # as clock_getcpuclockid(3) makes it
+            status = process.wait()
         messages.seek(0)
         text = messages.read()
     if status != 0:
         raise SystemExit(f"{' '.join(command)}: status {status}\n{text}")
     return process.pid, cpu_s, text
+
+
+def usable(bench: Bench, tool: Tool) -> bool:
+    """Whether another tracer works here: perf, for one, may be there and not for this kernel."""
+    if tool.program == OWN:
+        return True  # or there is nothing to measure, and that is told
+    try:
+        bench.run(Load("dd", "dd"), tool, empty=True)
+    except SystemExit as failure:
+        print(f"left out: {tool.name}: {' '.join(str(failure).split())}", flush=True)
+        return False
+    return True
 
 
 def measure(bench: Bench, loads: list[Load], chosen: list[Tool], runs: int) -> Iterator[list[Figures]]:
@@ -389,6 +404,9 @@ def run_metadata(row: Figures, base: Figures) -> Iterator[Metadata]:
             "rate": row.load.rate or "unthrottled",
             "rate_reached": round(row.reached[number]),
             "calls": run.calls,
+            "pairs_per_operation": 1,
+            "timer_covers": "the load's calls, one after the other, by its own clock: see benchmarks/bench_live.py",
+            "allocations_counted": "not counted: what is timed is another program",
         }
         if row.load.rate is not None:
             told["typical_ns_per_call"] = round(run.typical_s * 1e9)
@@ -437,7 +455,8 @@ def parse_options() -> argparse.Namespace:
     if options.quick:
         parser.set_defaults(**QUICK)
         options = parser.parse_args()
-    wanted = names if options.tools is None else options.tools.split(",")
+    options.asked = options.tools is not None
+    wanted = options.tools.split(",") if options.asked else names
     if not set(wanted) <= set(names):
         parser.error(f"--tools knows {', '.join(names)} here")
     options.tools = [tool for tool in tools() if tool.name in wanted]
@@ -459,14 +478,15 @@ def main() -> None:
     loads = [Load("dd", "dd"), *options.rates, Load("files max", "files", 0)]
     common = machine() | {"threads": options.threads, "paced_seconds": options.seconds, "dd_blocks": options.count}
     print("\n".join(f"{key}: {value}" for key, value in common.items()), f"\nruns: {options.runs}\n")
-    print(COLUMNS.format(*HEAD, "lost, worst"))
     saved: list[pyperf.Benchmark] = []
     there = telling(
         lambda: f"{len(saved)} benchmarks are in {options.output}" if saved and options.output else "nothing was saved"
     )
     with tempfile.TemporaryDirectory(prefix="bench-live-", ignore_cleanup_errors=True) as name, there:
         bench = Bench(Path(name), options.seconds, options.threads, options.count)
-        for found in measure(bench, loads, options.tools, options.runs):
+        chosen = options.tools if options.asked else [tool for tool in options.tools if usable(bench, tool)]
+        print(COLUMNS.format(*HEAD, "lost, worst"))
+        for found in measure(bench, loads, chosen, options.runs):
             print_figures(found)
             saved.extend(benchmarks(found, common))
             if options.output is not None:  # each time, so that a later load that fails takes nothing away

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from arguments import Parser, need_folder, positive, seconds
-from ending import telling
+from ending import ended, telling
 from machine import first_line, machine
 from workload import PIPELINES
 
@@ -188,8 +188,11 @@ def profile_memory(job: Job) -> Text:
     yield from memory_table(list(allocation_sites(in_use, every=False)), by_count=False)
     yield from opening(
         (f"memray stats {allocated.name}", "sizes, and the largest"),
-        (f"memray flamegraph --temporary-allocation-threshold=1000000000 {allocated.name}", "all of them, as HTML"),
-        (f"memray flamegraph {in_use.name}", "the peak, as HTML"),
+        (
+            f"memray flamegraph --temporary-allocation-threshold=1000000000 {allocated.name}",
+            "all of them, as HTML; native frames on the machine where it was made: memray looks for the code",
+        ),
+        (f"memray flamegraph {in_use.name}", "the peak, as HTML, in the same way"),
     )
 
 
@@ -373,7 +376,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int | Non
 
 
 def opening(*commands: tuple[str, str]) -> Text:
-    yield "\nThe whole of it, in this folder:"
+    yield "\nThe whole of it, in this folder (memray is in .tox/benchprof/bin, duckdb from `pip install duckdb-cli`):"
     for command, what in commands:
         yield f"    {command}    # {what}"
 
@@ -391,16 +394,17 @@ def run(command: Sequence[str], job: Job, **variables: str) -> None:
     program, patience_s = Path(command[0]).name, 120 + 10 * job.seconds
     with tempfile.TemporaryDirectory(prefix="benchprof-", ignore_cleanup_errors=True) as folder:
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": folder, **variables}
-        try:
-            answer = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=patience_s, env=environment
-            )
-        except subprocess.TimeoutExpired:
-            fail(f"{program} did not end in time", "fewer --pairs")
-    if answer.returncode != 0:
-        said = (answer.stderr.strip() or answer.stdout.strip() or "nothing").splitlines()[-1]
+        pipe = subprocess.PIPE
+        with ended(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)) as profiler:
+            try:
+                output, errors = profiler.communicate(timeout=patience_s)
+            except subprocess.TimeoutExpired:
+                profiler.kill()
+                fail(f"{program} did not end in time", "fewer --pairs")
+    if profiler.returncode != 0:
+        said = (errors.strip() or output.strip() or "nothing").splitlines()[-1]
         fail(
-            f"{program} ended with status {answer.returncode}: {said}",
+            f"{program} ended with status {profiler.returncode}: {said}",
             f"does it run by itself? {' '.join(job.command())}",
         )
 

@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import AnyStr
 
-INTERRUPTED = 130
-"""The exit status of what SIGINT ended, as shells have it."""
+INTERRUPTED, TERMINATED = 130, 143
+"""The exit status of what SIGINT or SIGTERM ended, as shells have it."""
 
 PRINTED = "what is printed is all there is"
 """What there is of a script that saves nothing."""
@@ -20,32 +21,63 @@ PATIENCE_S = 10
 """How long a script that was interrupted may take to tidy up; tox.ini gives the whole as long."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a script as Ctrl-C does."""
+
+
 @contextlib.contextmanager
 def telling(what_there_is: Callable[[], str]) -> Iterator[None]:
-    """At Ctrl-C say what there is and end with status 130; where nobody reads what is printed (`| head`), with 1."""
+    """At Ctrl-C, or SIGTERM, say what there is and end with status 130, or 143; where nobody reads what is printed
+    (`| head`), end with 1."""
     try:
-        yield
+        with terminable():
+            yield
         sys.stdout.flush()  # here, not at the interpreter's end, where it would be a traceback
     except (KeyboardInterrupt, SystemExit) as error:
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
-            raise  # pyperf makes the one of the other
+        cause = error.__context__ if isinstance(error, SystemExit) else error  # pyperf makes the one of the other
+        if not isinstance(cause, KeyboardInterrupt):
+            raise
         sys.stdout.flush()
         print(f"interrupted: {what_there_is()}", file=sys.stderr, flush=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(TERMINATED if isinstance(cause, Terminated) else INTERRUPTED) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at the end would fail once more
         raise SystemExit(1) from None
 
 
-def run_to_end(command: list[str]) -> int:
-    """Run another script; its exit status. At Ctrl-C, which a terminal sends to it, too, it may tidy up first."""
-    with subprocess.Popen(command) as script:
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM raise `Terminated`: by itself it would end us before anything is tidied up."""
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
+
+
+@contextlib.contextmanager
+def ended(program: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Popen[AnyStr]]:
+    """A program that ends before we do. If we are interrupted, so is it, and may tidy up: by the terminal, which sends
+    Ctrl-C to all of us, or else by us."""
+    with program:
         try:
-            return script.wait()
-        except KeyboardInterrupt:
+            yield program
+        except KeyboardInterrupt as error:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            if isinstance(error, Terminated):
+                program.terminate()
             try:
-                script.wait(PATIENCE_S)
+                program.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
-                script.kill()
+                program.kill()
             raise
+
+
+def run_to_end(command: list[str]) -> int:
+    """Run another script; its exit status."""
+    with terminable(), ended(subprocess.Popen(command)) as script:
+        return script.wait()

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from arguments import Parser, need_new_file, positive
+from ending import ended, telling
 from machine import machine
 from soak import Found, watch_memory
 
@@ -48,8 +49,9 @@ def grow(folder: Path, sizes: dict[str, int]) -> Found:
     subprocess.run(["gcc", "-O2", "-o", program, PROGRAM], check=True)
     work.mkdir()
     cli = Path(sys.executable).with_name("tracer-cli")
-    command = [cli, "record", "-q", "-e", "openat,pread64,prctl", "-o", recording, "--", program, *sizes.values()]
-    with subprocess.Popen([str(part) for part in command], cwd=work, stdout=subprocess.PIPE, text=True) as recorder:
+    options = ["-q", "-e", "openat,pread64,prctl", "-o", recording, "--"]
+    command = [str(part) for part in (cli, "record", *options, program, *sizes.values())]
+    with ended(subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE, text=True)) as recorder:
         looks = watch_memory(recorder.pid, lambda: has_ended(recorder.pid))
         _, status, usage = os.wait4(recorder.pid, 0)
         recorder.returncode = os.waitstatus_to_exitcode(status)
@@ -109,7 +111,7 @@ def main() -> None:
     """Grow, print, save."""
     options = parse_options()
     sizes = {name: getattr(options, name) for name in SIZES}
-    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+    with telling(lambda: "nothing was saved"), tempfile.TemporaryDirectory(prefix="growth-") as folder:
         found = grow(Path(folder), sizes)
     said = faults(found)
     result = {**machine(), "day": f"{datetime.now(UTC):%Y-%m-%d}", **sizes, **found, "faults": said}

@@ -1,8 +1,9 @@
 """Files of the pipeline over what they are compared with, in turns.
 
 Every round runs each operation once, one right after the other, so that a machine that is busy for a while is busy for
-all of them; a ratio is that of one round. Prints the median of the rounds' ratios, their quartiles, and the medians of
-the times. What the timers cover: see workload.py and pyarrow_alone.py.
+all of them; each begins with another one, so that none is always the first. A ratio is that of one round. Prints the
+median of the rounds' ratios, their quartiles, and the medians of the times. What the timers cover: see workload.py and
+pyarrow_alone.py.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ def rounds(pairs: int, count: int, folder: Path) -> list[dict[str, float]]:
         own = folder / name
         own.mkdir()
         operations[name] = CASES[f"{name}/{pairs}"].make(own)
+    orders = [NAMES[first:] + NAMES[:first] for first in range(len(NAMES))]
     found = [
-        {name: timed(operation, 1) for name, operation in operations.items()} for _ in range(WARM_UP_ROUNDS + count)
+        {name: timed(operations[name], 1) for name in orders[number % len(orders)]}
+        for number in range(WARM_UP_ROUNDS + count)
     ]
     return found[WARM_UP_ROUNDS:]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyperf
 from arguments import Parser, need_folder, positive
-from ending import INTERRUPTED, run_to_end, telling
+from ending import INTERRUPTED, TERMINATED, Terminated, run_to_end, telling
 from machine import forget_owner
 from suite import COUNTED_ONCE, how_often, make_runner, matches, print_table
 
@@ -141,5 +141,5 @@ def run_live(output: Path, *, quick: bool, asked: bool) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:  # the suite has said what there is
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as error:  # the suite has said what there is
+        sys.exit(TERMINATED if isinstance(error, Terminated) else INTERRUPTED)

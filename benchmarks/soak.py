@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from arguments import Parser, need_new_file, positive, seconds
+from ending import telling
 from machine import machine
 
 import tracer
@@ -131,7 +132,7 @@ def main() -> None:
     """Soak, print, save."""
     options = parse_options()
     asked = {"seconds": options.seconds, "rate": options.rate, "threads": options.threads}
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+    with telling(lambda: "nothing was saved"), tempfile.TemporaryDirectory(prefix="soak-") as folder:
         found = soak(Path(folder), **asked)
     said = faults(found)
     result = {**machine(), "day": f"{datetime.now(UTC):%Y-%m-%d}", **asked, **found, "faults": said}

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a benchmark: a line says what there is, nothing is left lying about. And `| head`."""
+"""Ctrl-C, or SIGTERM, in the middle of a benchmark: a line says what there is, nothing is left lying. And `| head`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyperf
+import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 SECONDS = 60
 
 
-def interrupted(command: Sequence[str | Path], folder: Path, is_time: Callable[[], object]) -> str:
-    """What a script says that is interrupted as by a terminal, together with all that it has started."""
+def interrupted(
+    command: Sequence[str | Path], folder: Path, is_time: Callable[[], object], by: signal.Signals = signal.SIGINT
+) -> str:
+    """What a script says that is interrupted as by a terminal, together with all that it has started, or terminated,
+    alone. All of it is over then: who goes on keeps the pipe open."""
     temporary = folder / "temporary"
     temporary.mkdir()
     # what a shell starts in the background ignores SIGINT, and so would all that a test starts
@@ -37,17 +41,24 @@ def interrupted(command: Sequence[str | Path], folder: Path, is_time: Callable[[
         assert script.poll() is None
         assert time.monotonic() < end
         time.sleep(0.01)
-    os.killpg(script.pid, signal.SIGINT)
+    if by == signal.SIGINT:
+        os.killpg(script.pid, by)
+    else:
+        script.send_signal(by)
     said, _ = script.communicate(timeout=SECONDS)
-    assert script.returncode == 130, said
+    assert script.returncode == 128 + by, said
     assert list(temporary.iterdir()) == []
     return said.splitlines()[-1]
 
 
-def test_of_a_suite(tmp_path: Path) -> None:
+EITHER = pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+
+
+@EITHER
+def test_of_a_suite(tmp_path: Path, by: signal.Signals) -> None:
     results = tmp_path / "results"
     command = [SCRIPTS / "run.py", "pipeline", "headless_*/2000", "-d", results, "--fast", "--no-memory"]
-    said = interrupted(command, tmp_path, lambda: list(results.glob("*.json")))
+    said = interrupted(command, tmp_path, lambda: list(results.glob("*.json")), by)
     (saved,) = results.iterdir()
     done = len(pyperf.BenchmarkSuite.load(str(saved)))
     assert re.fullmatch(rf"interrupted: {done} of [2-9] benchmarks are in {re.escape(str(saved))}", said)
@@ -63,19 +74,20 @@ def test_of_a_later_round(tmp_path: Path) -> None:
     assert said == f"interrupted: {saved} has 1 of 2 rounds"
 
 
-def test_of_a_profile(tmp_path: Path) -> None:
+@EITHER
+def test_of_a_profile(tmp_path: Path, by: signal.Signals) -> None:
     """Of memory: the others take root."""
     results = tmp_path / "results"
     options = ["--only", "mem", "--pairs", "2000", "--seconds", "30", "--folder", results]
-    said = interrupted(
-        [SCRIPTS / "benchprof.py", *options], tmp_path, lambda: results.exists() and any(results.iterdir())
-    )
+    command = [SCRIPTS / "benchprof.py", *options]
+    said = interrupted(command, tmp_path, lambda: results.exists() and any(results.iterdir()), by)
     assert said == "interrupted: there is no profile of mem"
     assert list(results.iterdir()) == []
 
 
-def test_of_what_saves_nothing(tmp_path: Path) -> None:
-    said = interrupted([SCRIPTS / "bench_summary.py"], tmp_path, lambda: any((tmp_path / "temporary").iterdir()))
+@EITHER
+def test_of_what_saves_nothing(tmp_path: Path, by: signal.Signals) -> None:
+    said = interrupted([SCRIPTS / "bench_summary.py"], tmp_path, lambda: any((tmp_path / "temporary").iterdir()), by)
     assert said == "interrupted: what is printed is all there is"
 
 

@@ -197,6 +197,26 @@ def test_a_live_figure_that_is_not_saved_is_told(cpu_s: float, saved: bool, caps
     assert capsys.readouterr().out == ("" if saved else told)
 
 
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'not for this kernel' >&2; exit 2", "status 2 not for this kernel"),
+        ("exit 0", "it ended without having run the load"),
+    ],
+)
+def test_a_tracer_that_does_not_work_here_is_left_out(
+    script: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "other"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    bench = bench_live.Bench(tmp_path, seconds=0.1, threads=1, blocks=20)
+    assert not bench_live.usable(bench, Tool("it", str(program), lambda _: [], lambda _: 0))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("left out: it: ")
+    assert said in line
+
+
 def test_a_profile_of_a_wanted_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["benchprof.py", "--pairs", "7", "--seconds", "0.5", "--folder", str(tmp_path)])
     job, _ = benchprof.parse_options()
