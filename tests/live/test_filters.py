@@ -144,6 +144,21 @@ def cgroup(cgroup2: Path) -> Iterator[Path]:
     top.rmdir()
 
 
+MOUNTS = """
+mkdir t 'c\td e'
+mount -t tmpfs "$(printf 'm\\377\\013n')" t
+mount -t cgroup2 none 'c\td e'
+exec "$@"
+"""
+
+
+def test_cgroups_are_found_among_mounts_of_any_name(work: Path) -> None:
+    code = "from tracer.capture.kernel import cgroup2_mounts; print([str(place) for place in cgroup2_mounts()])"
+    command = ["unshare", "-m", "sh", "-e", "-c", MOUNTS, "sh", sys.executable, "-c", code]
+    found = subprocess.run(command, cwd=work, capture_output=True, text=True, check=True).stdout
+    assert repr(f"{work}/c\td e") in found
+
+
 class TestCgroup:
     @pytest.mark.parametrize(("where", "asked_for"), list(itertools.product(["", "below"], repeat=2)))
     def test_in_it_or_below(self, where: str, asked_for: str, cgroup: Path, cli: Cli, work: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 
 from tracer._fast.launch import spawn
 from tracer.capture.release import kernel_version
-from tracer.capture.target import Command, Processes
+from tracer.capture.target import Command, Processes, process_of
 from tracer.errors import UsageError
 
 
@@ -38,6 +40,16 @@ def test_a_child_for_which_there_are_too_few_descriptors(monkeypatch):
     with pytest.raises(OSError, match="Too many open files"):
         spawn(b"/bin/true", [b"true"])
     assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("name", [b"x\vTgid:\t1", b"x\x1cTgid:\t1", b"n\xff\xc2\x85m", b"a\nTgid:\t1"])
+def test_the_process_that_is_meant_whatever_it_calls_itself(name):
+    """Its name is the first line of what /proc says of it."""
+    code = f"import os; open('/proc/self/comm', 'wb').write({name!r}); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert process_of(process.pid) == process.pid
+        process.communicate(b"\n")
 
 
 def test_a_command_that_never_gets_its_cue_is_not_waited_for():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import struct
 import sys
@@ -130,9 +131,14 @@ def cgroup_key(path: Path) -> tuple[int, int]:
 
 
 def cgroup2_mounts() -> list[Path]:
-    """Where cgroup2 file systems are mounted."""
-    fields = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    return [Path(field[1]) for field in fields if field[2] == "cgroup2"]
+    """Where cgroup2 file systems are mounted. Places and names of mounts may be any bytes (fstab(5) tells how they are
+    written)."""
+    mounts = [line.split(b" ") for line in Path("/proc/self/mounts").read_bytes().split(b"\n")]
+    return [Path(os.fsdecode(_without_escapes(fields[1]))) for fields in mounts if fields[2:3] == [b"cgroup2"]]
+
+
+def _without_escapes(field: bytes) -> bytes:
+    return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field)
 
 
 class KernelSource:

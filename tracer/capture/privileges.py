@@ -159,5 +159,5 @@ def _privileged_threads(mask: int) -> set[int]:
 
 
 def _status(task: str) -> dict[str, str]:
-    lines = Path(f"/proc/{task}/status").read_text(errors="replace").splitlines()
+    lines = Path(f"/proc/{task}/status").read_text(errors="replace").split("\n")
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}

@@ -267,10 +267,11 @@ def command_error(name: str, error: int) -> CommandError:
 def process_of(pid: int) -> int:
     """The thread group that a process or thread number belongs to. Raises UsageError if there is none."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = Path(f"/proc/{pid}/status").read_bytes()
     except OSError as error:
         raise UsageError(f"process {pid} does not exist", hint="`pgrep -a NAME` lists processes") from error
-    return int(next(line for line in status.splitlines() if line.startswith("Tgid:")).split()[1])
+    # Its first line is the name that the process gave itself: any bytes, of which newlines alone are escaped.
+    return int(next(line for line in status.split(b"\n") if line.startswith(b"Tgid:")).split()[1])
 
 
 def has_io_uring(pid: int) -> bool:
