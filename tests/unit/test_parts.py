@@ -28,8 +28,8 @@ DAY_US = 86_400_000_000
 FOOTER = {"schema_version": "1", "session": "abc", "host": "a/b=c", "loss": '{"ring_full": 0}'}
 
 
-def batch_of(first: int, rows: int, *, day: int = 0) -> pa.RecordBatch:
-    calls = [CALL | {"seq": n, "time": CALL["time"] + day * DAY_US} for n in range(first, first + rows)]
+def batch_of(first: int, rows: int, *, day: int = 0, **more: object) -> pa.RecordBatch:
+    calls = [CALL | more | {"seq": n, "time": CALL["time"] + day * DAY_US} for n in range(first, first + rows)]
     (batch,) = pa.Table.from_pylist(calls, schema=SCHEMA).combine_chunks().to_batches()
     return batch
 
@@ -272,6 +272,18 @@ class TestDataset:
             Dataset(tmp_path / "no" / "d").check(force=False)
         with pytest.raises(OutputError, match="f is not a folder"):
             Dataset(tmp_path / "f").check(force=False)
+
+    def test_a_day_never_comes_back(self, tmp_path):
+        """Calls that began before midnight and never ended, or ended after it, come among those of the next day."""
+        parts = Parts(Dataset(tmp_path / "d"), Rotation(rows=10))
+        parts.write(batch_of(0, 3), told)
+        parts.write(batch_of(3, 2, latency_ns=DAY_US * 1000), told)
+        parts.write(batch_of(5, 3, latency_ns=None), told)
+        parts.write(batch_of(8, 2, day=1), told)
+        parts.close(FOOTER)
+        host = tmp_path / "d/events/host=a%2Fb%3Dc"
+        assert seqs(host / "date=2025-11-24/abc-0001.parquet") == [0, 1, 2]
+        assert seqs(host / "date=2025-11-25/abc-0002.parquet") == [3, 4, 5, 6, 7, 8, 9]
 
     def test_given_up_without_a_part_it_leaves_no_folder_of_its_own(self, tmp_path):
         (tmp_path / "there").mkdir()

@@ -54,7 +54,7 @@ class Part(NamedTuple):
 
 
 class Parts:
-    """Batches into one file after the other, as `Rotation` says; a day's rows are not in a file with the next day's.
+    """Batches into one file after the other, as `Rotation` says; a batch goes to the day on which its first call ended.
 
     Losses in a part's footer are those since it began: the sum over all parts is what the recording lost. One that is
     not the last says so (`tracer.losses.CONTINUED`): without it, nobody would miss what a crash took. If the last one
@@ -133,8 +133,8 @@ class Parts:
         return f"{said}, {self.removed_parts} older with {self.removed_rows:,} rows removed by --keep"
 
     def _part_for(self, batch: pa.RecordBatch, footer: Footer) -> ParquetFile:
-        """Where a batch's first rows go. The day is that of the first one: rows come in order of their ends."""
-        day = _day_of(batch.column("time")[0].value)
+        """Where a batch's first rows go. The day never goes back, as a call that has no end would make it."""
+        day = max(self._day, _day_of(_end_us(batch)))
         if self._part is not None and (day != self._day or self._is_full(self._part)):
             self._end_full(footer())
         return self._part or self._begin(day, footer())
@@ -197,6 +197,12 @@ def losses_between(earlier: Mapping[str, str], now: Mapping[str, str]) -> dict[s
         entries = entries_between(parse_entries(earlier.get("losses")), parse_entries(now["losses"]))
         keys["losses"] = json.dumps(dumped(entries), separators=(",", ":"))
     return keys
+
+
+def _end_us(batch: pa.RecordBatch) -> int:
+    """When the first call ended, in UTC; its begin, if it never did."""
+    begin_us: int = batch.column("time")[0].value
+    return begin_us + (batch.column("latency_ns")[0].as_py() or 0) // 1000
 
 
 def _day_of(time_us: int) -> str:
