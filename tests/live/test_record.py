@@ -217,6 +217,11 @@ class TestSignals:
         assert tracer.returncode == 137
         assert any(row["file"] == "/etc/passwd" for row in rows_of(work / "a.parquet"))
 
+    def test_a_command_that_is_stopped_goes_on_to_hear_of_it(self, cli: Cli, work: Path) -> None:
+        script = "kill -STOP $$; read x < /etc/group"
+        cli("record", "-o", "a.parquet", "-d", "500ms", "--", "sh", "-c", script, status=143)
+        assert "/etc/group" not in {row["file"] for row in rows_of(work / "a.parquet")}
+
     def test_one_more_leaves_the_command_alone(self, start: Start, work: Path) -> None:
         tracer = start("record", "-o", "a.parquet", "-d", "100ms", "--", "sh", "-c", "trap '' TERM; echo $$; read x")
         shell = int(tracer.stdout.readline())

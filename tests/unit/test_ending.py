@@ -45,7 +45,7 @@ main()
 """
 SECONDS = 30
 
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 
 
 def end(code: str, arguments: Sequence[str | Path], number: signal.Signals, *, folder: Path) -> None:

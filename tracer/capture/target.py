@@ -138,9 +138,10 @@ class Command:
         return self._status is not None
 
     def send_signal(self, number: int) -> None:
-        """Pass a signal on, unless the command has ended."""
+        """Pass a signal on, unless the command has ended. One that is stopped goes on, or it would never hear of it."""
         if self._pid is not None and not self.is_over():
             os.kill(self._pid, number)
+            os.kill(self._pid, signal.SIGCONT)  # no harm if it has just ended: it is not waited for yet
 
     def end(self, grace_s: float) -> None:
         """End the command: SIGTERM, and SIGKILL if it has not ended after the grace time."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tracer.temporary import remove_unfinished
 
-DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @contextlib.contextmanager
