@@ -86,6 +86,12 @@ def test_refusals(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet", "b.parquet", "bad"]
 
 
+def test_a_name_that_is_too_long_is_told(tmp_path):
+    path = write_recording(tmp_path / "a.parquet", [{}])
+    with pytest.raises(OutputError, match="can't be written: File name too long"):
+        compact(path, tmp_path / ("x" * 300))
+
+
 def test_verb(tmp_path):
     path = write_recording(tmp_path / "a.parquet", [{}, {}])
     ended = CliRunner().invoke(verb, [str(path), "-o", str(tmp_path / "b.parquet")])

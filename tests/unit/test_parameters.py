@@ -1,5 +1,6 @@
 """Sizes, times and outputs on the command line."""
 
+import os
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import click
 import pytest
 from test_recording import names_in
 
-from tracer.cli.parameters import Duration, OutputPath, Size
+from tracer.cli.parameters import Duration, NamedPath, OutputPath, Size
 
 
 @pytest.mark.parametrize(
@@ -118,3 +119,10 @@ def test_an_empty_name_is_not_the_working_directory(arguments, name, tmp_path):
 @pytest.mark.parametrize("text", ["./-", "-/", "a-", "-x", "/a/-"])
 def test_output_with_a_dash_in_its_name(text):
     assert OutputPath().convert(text, None, None) == text
+
+
+def test_whether_a_file_can_be_read_is_left_to_who_opens_it(tmp_path, monkeypatch):
+    """Who knows what to do about it."""
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    (tmp_path / "a").touch()
+    assert NamedPath().convert(str(tmp_path / "a"), None, None) == str(tmp_path / "a")

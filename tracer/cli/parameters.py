@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import click
 
@@ -48,7 +49,11 @@ class Duration(click.ParamType[float]):
 
 
 class NamedPath(click.Path):
-    """A file or a folder. Not an empty name, which pathlib takes for the working directory."""
+    """A file or a folder. Not an empty name, which pathlib takes for the working directory. Whether it can be read is
+    left to whoever opens it, and knows why not."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(readable=False, **options)
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
