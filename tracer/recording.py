@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import unquote
 
@@ -26,7 +28,7 @@ from tracer import losses
 from tracer.errors import DamagedFileError, MachineError, TracerError, UsageError
 from tracer.folders import walk
 from tracer.schema import COLUMNS, FOOTER_PREFIX, NEVER_NEGATIVE, SCHEMA, VERSION
-from tracer.temporary import forget_unfinished, is_in_use, leftovers_of, note_unfinished
+from tracer.temporary import NUMBER_DIGITS, forget_unfinished, is_in_use, leftovers_of, note_unfinished
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir  # type: ignore[import-untyped]
@@ -66,6 +68,7 @@ SQL_TYPES = {pa.int64(): "BIGINT"}
 """Of the columns that came after the first version."""
 
 PARTITIONS = ("host", "date")
+PART_NUMBER = re.compile(rf"-(\d{{4,{NUMBER_DIGITS}}})\Z")
 GLOB_CHARACTERS = "*?["
 
 NOT_A_RECORDING = "`tracer-cli record` makes recordings; for a raw stream, `tracer-cli replay FILE -o OUT.parquet` does"
@@ -149,7 +152,7 @@ class Recording:
 
     @property
     def parts(self) -> list[Part]:
-        """Its files, sorted by name."""
+        """Its files, sorted by name, and those of one name by their numbers."""
         return list(self._parts)
 
     @property
@@ -329,10 +332,17 @@ def _part_names(root: int, path: Path) -> list[str]:
     """The recording's files, sorted: relative to the folder, or one empty name for a single file."""
     if stat.S_ISREG(os.fstat(root).st_mode):
         return [""]
-    names = sorted(_walk(root, path))
+    names = sorted(_walk(root, path), key=_in_order)
     if not names:
         raise UsageError(f"no recording in {path}", hint="the folder holds no finished .parquet file")
     return names
+
+
+def _in_order(name: str) -> tuple[str, str, int]:
+    """Parts by their numbers: those of more than 9,999 have more digits."""
+    path = PurePath(name)
+    found = PART_NUMBER.search(path.stem)
+    return str(path.parent), path.stem[: found.start()] if found else path.stem, int(found[1]) if found else 0
 
 
 def _walk(root: int, path: Path) -> Iterator[str]:
