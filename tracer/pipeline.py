@@ -93,6 +93,8 @@ class Outcome:
     size_bytes: int
     seconds: float
     losses: Losses
+    session: str
+    """Its parts say so in their footers."""
 
 
 def record(session: Session, recorder: ParquetRecorder) -> Outcome:
@@ -113,7 +115,7 @@ def record(session: Session, recorder: ParquetRecorder) -> Outcome:
         if kept is not None and isinstance(error, TracerError) and not is_told:
             error.hint = recovery_hint(kept, error.hint)
         raise
-    return Outcome(rows, size, time.monotonic() - started, session.losses())
+    return Outcome(rows, size, time.monotonic() - started, session.losses(), session.facts.get("session", ""))
 
 
 def _write_all(session: Session, recorder: ParquetRecorder) -> int:
@@ -201,7 +203,8 @@ class Watch:
         self.session.at_boundary(lambda: self._pause(ledger))
         missing = ledger.balance()
         size = recorder.close(footer(self._facts, missing))
-        return Outcome(recorder.rows, size, time.monotonic() - self._started_s, missing.totals)
+        seconds = time.monotonic() - self._started_s
+        return Outcome(recorder.rows, size, seconds, missing.totals, self._facts["session"])
 
     def _pause(self, ledger: Ledger) -> None:
         self._fanout.stop()

@@ -92,13 +92,14 @@ QUERY_ERRORS = (
 )
 
 
-def open(path: str | os.PathLike[str]) -> Recording:
-    """Open a Parquet file or a folder of them; use it as a context manager or close it.
+def open(path: str | os.PathLike[str], *, session: str | None = None) -> Recording:
+    """Open a Parquet file or a folder of them; use it as a context manager or close it. Of a folder, `session` chooses
+    the parts of one session.
 
     Raises UsageError if there is nothing to open, and DamagedFileError if a file there is not a recording, or is one of
     a newer tracer.
     """
-    return Recording(path)
+    return Recording(path, session=session)
 
 
 class Part(NamedTuple):
@@ -117,18 +118,22 @@ class Part(NamedTuple):
 class Recording:
     """The rows of a recording and what its footers say about them."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, session: str | None = None) -> None:
         self.path = Path(path)
         # DuckDB takes names for patterns and can't be told some (a backslash beside a star, bytes that aren't UTF-8). A
         # descriptor's name in /proc means this file alone, and still does once another has taken its place.
         self._root = _open_root(os.fspath(path))
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, self._root)
-            self._parts = [_read_part(self._root, name, self.path) for name in _part_names(self._root, self.path)]
+            parts = [_read_part(self._root, name, self.path) for name in _part_names(self._root, self.path)]
+            self._parts = [part for part in parts if session in {None, part.metadata.get("session")}]
+            if not self._parts:
+                raise UsageError(f"nothing of session {session} is in {self.path}")
             self._partitioned = all(_partition(part.name) for part in self._parts)
             # closed before the descriptor is, whose number may soon mean another file
             self._connection = stack.enter_context(_connect(_spill_folder(stack)))
             self._for_ibis = stack.enter_context(_without_progress(self._connection.cursor()))
+            self._asking = threading.Lock()
             self._create_view()
             self._create_losses()
             self._resources = stack.pop_all()

@@ -43,6 +43,16 @@ def test_a_folder_of_parts(cli: Cli, work: Path) -> None:
         assert opened.rows > sum(counts)
 
 
+def test_a_summary_is_of_this_session_whatever_lies_beside(cli: Cli, work: Path) -> None:
+    cli("record", "-q", "-o", "calls/", *READS)
+    said = cli("record", "-c", "-o", "calls/", "-e", "chdir", "--", "sh", "-c", "cd /; exit 5", status=5).stderr
+    assert " chdir\n" in said
+    assert " openat\n" not in said
+    (work / "calls" / "other.parquet").write_bytes(b"no recording")
+    said = cli("record", "-c", "-o", "calls/", "-e", "chdir", "--", "sh", "-c", "cd /; exit 5", status=5).stderr
+    assert "other.parquet is not a recording" in said
+
+
 def test_numbered_files_of_which_the_last_are_kept(cli: Cli, work: Path) -> None:
     said = cli("record", "-o", "x.parquet", "--rotate-rows", "200", "--keep", "2", *READS).stderr
     assert re.search(r"x-\*\.parquet \(2 parts\), \d+ older with [\d,]+ rows removed by --keep", said)

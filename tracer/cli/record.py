@@ -18,7 +18,7 @@ from tracer.cli.parameters import Duration, NamedPath, OutputPath, Size
 from tracer.cli.progress import Progress, closing_line, terminal_that_never_waits
 from tracer.cli.render import report_error, say
 from tracer.cli.stopping import Stopping
-from tracer.errors import OutputError, UsageError
+from tracer.errors import OutputError, TracerError, UsageError
 from tracer.losses import is_complete
 from tracer.pipeline import (
     DEFAULT_RING_BYTES,
@@ -156,7 +156,7 @@ def record(
         recorder.abort()
         stopping.finish(quiet)
     if with_summary:
-        print_summary(path)
+        print_summary(path, outcome.session)
     return LOSS_STATUS if fail_on_loss and not is_complete(outcome.losses) else stopping.exit_status
 
 
@@ -277,11 +277,14 @@ def raw_writer(path: Path | None, force: bool) -> Callable[[Mapping[str, object]
     return None if path is None else lambda head: RawWriter(path, head, force=force)
 
 
-def print_summary(path: Path) -> None:
-    """The recording's summary on stderr: stdout is the command's."""
+def print_summary(path: Path, session: str) -> None:
+    """The recording's summary on stderr: stdout is the command's, and so is the exit status, whatever lies beside."""
     from tracer import recording
     from tracer.cli.summary import report_table
     from tracer.reports.summary import summary
 
-    with recording.open(path) as opened:
-        say(report_table(summary(opened), opened.loss, sys.stderr))
+    try:
+        with recording.open(path, session=session) as opened:
+            say(report_table(summary(opened), opened.loss, sys.stderr))
+    except TracerError as error:
+        report_error(error)
