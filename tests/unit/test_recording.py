@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -126,6 +127,27 @@ class TestOneFile:
             assert "\n" not in str(caught.value)
             assert "calls" in caught.value.hint
 
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "FROM calls WHERE regexp_matches(file, '[')",
+            "SELECT strptime(file, '%Y') FROM calls",
+            "SELECT error('mine')",
+            "FROM 'no-such-file.parquet'",
+        ],
+    )
+    def test_what_only_a_row_shows_to_be_wrong_sql(self, tmp_path, query):
+        path = write_recording(tmp_path / "a.parquet", [{"file": "/a"}])
+        with recording.open(path) as opened, pytest.raises(UsageError, match="can't run this query"):
+            opened.sql(query)
+
+    def test_threads_may_ask_at_once(self, tmp_path):
+        path = write_recording(tmp_path / "a.parquet", [{"bytes": n} for n in range(1_000)])
+        with recording.open(path) as opened, ThreadPoolExecutor(4) as pool:
+            queries = [f"SELECT count(*) AS n FROM calls WHERE bytes < {n}" for n in range(200)]
+            found = [table["n"][0].as_py() for table in pool.map(opened.sql, queries)]
+        assert found == list(range(200))
+
     def test_arrow_is_what_was_written(self, tmp_path):
         calls = [{"file": "/a", "error": None}, {"file": None, "error": "ENOENT", "is_error": True}]
         with recording.open(write_recording(tmp_path / "a.parquet", calls, host="h")) as opened:
@@ -230,6 +252,22 @@ class TestFolder:
         ]
         assert table.column_names == [*SCHEMA.names, "host", "date"]
         assert sorted(table.select(["file", "host", "date"]).to_pylist(), key=lambda row: row["file"]) == rows
+
+    def test_parts_come_in_the_order_of_their_numbers(self, tmp_path):
+        names = ["a-0001", "a-0002", "a-9999", "a-10000", "a-10001", "b-0003"]
+        for name in reversed(names):
+            write_recording(tmp_path / f"{name}.parquet", [{"file": f"/{name}"}])
+        with recording.open(tmp_path) as opened:
+            assert [part.name for part in opened.parts] == [f"{name}.parquet" for name in names]
+            assert opened.arrow().column("file").to_pylist() == [f"/{name}" for name in names]
+
+    def test_one_session_of_many(self, tmp_path):
+        for name, session in (("a-0001", "a"), ("a-0002", "a"), ("b-0001", "b")):
+            write_recording(tmp_path / f"{name}.parquet", [{"file": f"/{name}"}], session=session)
+        with recording.open(tmp_path, session="a") as opened:
+            assert files_of(opened) == ["/a-0001", "/a-0002"]
+        with pytest.raises(UsageError, match="nothing of session c is in"):
+            recording.open(tmp_path, session="c")
 
     def test_values_in_folder_names_may_be_escaped(self, tmp_path):
         write_recording(tmp_path / "host=a%20b/date=x/s.parquet", [{}])
