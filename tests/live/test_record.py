@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -545,6 +546,23 @@ class TestMessages:
         prefix = ("sh", "-c", f'exec "$0" "$@" {stderr}')
         cli("record", option, "-o", "a.parquet", "--", "sh", "-c", "exit 7", prefix=prefix, status=7)
         assert pq.read_metadata(work / "a.parquet").num_rows > 0
+
+    def test_progress_is_cut_to_a_narrow_terminal(self, start: Start) -> None:
+        """What wraps is not taken away by the next line."""
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 20))
+        tracer = start("record", "-o", "b.parquet", "--", "sleep", "0.7", stderr=theirs)
+        os.close(theirs)
+        shown: list[bytes] = []
+        reader = threading.Thread(target=lambda: shown.append(read_until(ours, None)))
+        reader.start()
+        tracer.wait(timeout=30)
+        reader.join(timeout=30)
+        os.close(ours)
+        _, *lines, closing = b"".join(shown).decode().split("\r\x1b[K")
+        assert lines
+        assert {len(line) for line in lines} == {19}
+        assert CLOSING.fullmatch(closing.replace("\r\n", "\n"))
 
     def test_progress_is_for_terminals_alone(self, start: Start, cli: Cli) -> None:
         command = ["--", "sh", "-c", "read x < /etc/passwd; sleep 0.7; read x < /etc/passwd"]

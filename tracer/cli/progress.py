@@ -69,7 +69,8 @@ class Progress:
     @staticmethod
     def _write(terminal: int, text: str) -> None:
         with suppress(OSError):
-            os.write(terminal, f"\r\x1b[K{text}".encode())
+            columns = os.get_terminal_size(terminal).columns or len(text) + 1  # 0: nobody has said
+            os.write(terminal, f"\r\x1b[K{text[: columns - 1]}".encode())  # of a line that wraps a part would stay
 
 
 def total_lost(losses: Losses) -> int | None:
