@@ -88,6 +88,12 @@ def test_a_snapshot_shows_64_rows_of_each_kind() -> None:
     assert (len(files.rows), files.other_keys) == (64, 6)
 
 
+@pytest.mark.parametrize("shown", [-1, 0, 1025, 2**40])
+def test_a_snapshot_of_no_or_too_many_rows_is_refused(shown: int) -> None:
+    with pytest.raises(ValueError, match="1 to 1024 rows are meant"):
+        snapshot(Statistics([], []), shown=shown)
+
+
 def test_every_process_keeps_its_name_when_others_are_folded() -> None:
     """Of one batch: their table is compacted in the middle of it."""
     parts = [

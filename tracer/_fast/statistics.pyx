@@ -315,7 +315,7 @@ cdef class Statistics:
             size += groups_bytes(&self.classes)
         return size
 
-    def read(self, uint32_t most) -> tuple:
+    def read(self, int64_t most) -> tuple:
         """Copies of what a snapshot shows: the tables (syscalls, files, directories, processes), each with the `most`
         keys that have the most latency in sum, and the totals.
 
