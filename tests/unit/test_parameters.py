@@ -8,7 +8,8 @@ import click
 import pytest
 from test_recording import names_in
 
-from tracer.cli.parameters import Duration, NamedPath, OutputPath, Size
+from tracer.cli.parameters import Duration, NamedPath, OutputFilePath, OutputPath, Size
+from tracer.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -126,3 +127,9 @@ def test_whether_a_file_can_be_read_is_left_to_who_opens_it(tmp_path, monkeypatc
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
     (tmp_path / "a").touch()
     assert NamedPath().convert(str(tmp_path / "a"), None, None) == str(tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", ["folder/", "/"])
+def test_a_folders_name_where_a_file_is_meant(name):
+    with pytest.raises(UsageError, match="is a folder's name"):
+        OutputFilePath().convert(name, None, None)

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from tracer.cli.ending import removed_if_ended
-from tracer.cli.parameters import NamedPath, OutputPath
+from tracer.cli.parameters import NamedPath, OutputFilePath
 from tracer.cli.render import count, printable, say, size
 from tracer.repair.compact import compact as compact_recording
 
 
 @click.command("compact", short_help="Make one file of a recording in many parts.")
 @click.argument("path", type=NamedPath(path_type=Path))
-@click.option("-o", "--output", type=OutputPath(path_type=Path), required=True, help="The file to write.")
+@click.option("-o", "--output", type=OutputFilePath(), required=True, help="The file to write.")
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @click.option("-q", "--quiet", is_flag=True, help="No closing line.")
 def compact(path: Path, output: Path, force: bool, quiet: bool) -> None:

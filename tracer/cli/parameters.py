@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import click
@@ -77,4 +78,19 @@ class OutputPath(NamedPath):
                 "standard output can't be written to: a file is there when it is complete, and not before",
                 hint="give the name of a file; ./- is one called -",
             )
+        return super().convert(value, param, ctx)
+
+
+class OutputFilePath(OutputPath):
+    """A file to write, and never a folder of parts."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """The path. Raises UsageError for what a slash makes a folder's name: pathlib would drop it."""
+        if os.fspath(value).endswith("/"):
+            raise UsageError(f"{os.fspath(value)} is a folder's name", hint="give the name of a file")
         return super().convert(value, param, ctx)

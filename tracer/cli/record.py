@@ -14,7 +14,7 @@ from typing import get_args
 import click
 
 from tracer import selection
-from tracer.cli.parameters import Duration, NamedPath, OutputPath, Size
+from tracer.cli.parameters import Duration, NamedPath, OutputFilePath, OutputPath, Size
 from tracer.cli.progress import Progress, closing_line, terminal_that_never_waits
 from tracer.cli.render import report_error, say
 from tracer.cli.stopping import Stopping
@@ -92,7 +92,7 @@ LOSS_STATUS = 3
     help="Compare a descriptor's file at each use: where it may change unseen, or always. [auto]",
 )
 @click.option("-d", "--duration", "duration_s", type=Duration(), help="Stop, and end the command, after 10s, 500ms.")
-@click.option("--raw", type=OutputPath(path_type=Path), help="Save the raw stream, too, for `tracer-cli replay`.")
+@click.option("--raw", type=OutputFilePath(), help="Save the raw stream, too, for `tracer-cli replay`.")
 @click.option("--buffer-size", "ring_bytes", type=Size(), default=DEFAULT_RING_BYTES, help="The kernel's ring. [64M]")
 @click.option("--fail-on-loss", is_flag=True, help="Exit status 3 if anything was lost, or that is not known.")
 @click.option("-c", "--summary", "with_summary", is_flag=True, help="Print a summary on stderr at the end.")

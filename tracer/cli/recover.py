@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tracer.cli.ending import removed_if_ended
-from tracer.cli.parameters import NamedPath, OutputPath
+from tracer.cli.parameters import NamedPath, OutputFilePath
 from tracer.cli.render import count, printable, say, write_out
 from tracer.errors import TracerError, UsageError
 from tracer.repair.recover import Empty, Recovered, clear_if_empty, find
@@ -18,9 +18,7 @@ from tracer.repair.recover import recover as recover_one
 
 @click.command("recover", short_help="Complete a recording that a crash has left.")
 @click.argument("path", type=NamedPath(path_type=Path))
-@click.option(
-    "-o", "--output", type=OutputPath(path_type=Path), help="The recording to write. [the name it was to get]"
-)
+@click.option("-o", "--output", type=OutputFilePath(), help="The recording to write. [the name it was to get]")
 @click.option("--force", is_flag=True, help="Overwrite the recording if it exists.")
 @click.option("--keep-temporary", is_flag=True, help="Leave the temporary files when the recording is complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, and no lines.")
