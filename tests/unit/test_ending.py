@@ -104,6 +104,27 @@ def test_what_is_recovered(number: signal.Signals, tmp_path: Path, folder: Path)
     assert left.main.exists()
 
 
+STARTING = """
+import os, signal, sys
+from tracer.__main__ import main
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupted())
+main()
+"""
+
+
+def test_ctrl_c_while_it_starts_says_nothing() -> None:
+    command = ["env", "--default-signal", sys.executable, "-c", STARTING, "--help"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
 def test_a_replay_that_fails_leaves_nothing(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a recorder makes safe would be left for `recover`: not here, where the stream is still there."""
     write_stream(tmp_path / "a.raw", calls(100))
