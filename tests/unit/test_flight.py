@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +14,7 @@ from test_recording import CALL
 
 from tracer import recording
 from tracer.errors import OutputError, UsageError
+from tracer.losses import Entry, dumped, parse_entries
 from tracer.repair.recover import find, recover
 from tracer.schema import SCHEMA
 from tracer.sinks import flight
@@ -51,6 +54,21 @@ def batch_at(second: int) -> pa.RecordBatch:
     ]
     (batch,) = pa.Table.from_pylist(calls, schema=SCHEMA).combine_chunks().to_batches()
     return batch
+
+
+def lost_at(*seconds: int) -> dict[str, str]:
+    """What the session says when a call was lost in each of these seconds."""
+    windows = [Entry("ring_full", 0, second * SECOND, second * SECOND + 1, 1) for second in seconds]
+    return FOOTER | {"loss": json.dumps({"ring_full": len(seconds)}), "losses": json.dumps(dumped(windows))}
+
+
+def lost_in(path: Path) -> list[int]:
+    """The seconds of which a recording says that calls were lost then."""
+    with recording.open(path) as opened:
+        entries = parse_entries(opened.metadata["losses"])
+        assert opened.loss is not None
+        assert opened.loss["ring_full"] == sum(entry.lost or 0 for entry in entries if entry.cause == "ring_full")
+    return [(entry.from_ns or 0) // SECOND for entry in entries if entry.cause == "ring_full"]
 
 
 def seconds_in(path: Path) -> list[int]:
@@ -105,6 +123,48 @@ def test_the_old_goes_also_while_nothing_comes(tmp_path, clock):
     assert names(tmp_path) == []
     ring.close(FOOTER)
     assert pq.read_metadata(tmp_path / "x-0001.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_the_losses_of_a_snapshot_are_those_of_its_while(tmp_path, clock, durable):
+    """All of it, and of no more than the oldest slice beside it: a burst long ago says nothing about what is there."""
+    ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=durable)
+    for second in range(1000, 1201):
+        clock.s = second
+        so_far = partial(lost_at, *range(1000, 1010), *range(1100, second + 1))
+        ring.write(batch_at(second), so_far)
+        ring.sync(so_far)
+        if second in {1030, 1095}:
+            ring.snapshot(so_far, clock())
+    ring.close(so_far())
+    assert lost_in(tmp_path / "x-0001.parquet") == list(range(1000, 1010))
+    assert lost_in(tmp_path / "x-0002.parquet") == []
+    first, *others = lost_in(tmp_path / "x-0003.parquet")
+    assert 1140 - 13 <= first <= 1140
+    assert others == list(range(first + 1, 1201))
+
+
+def test_the_losses_of_a_while_without_calls(tmp_path, clock):
+    ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=True)
+    ring.write(batch_at(1000), partial(lost_at, 1000))
+    for second in range(1000, 1100):
+        clock.s = second
+        ring.sync(partial(lost_at, 1000))
+    ring.close(lost_at(1000, 1099))
+    assert lost_in(tmp_path / "x-0001.parquet") == [1099]
+
+
+def test_after_a_crash_the_losses_of_the_slices_add_up(tmp_path, clock):
+    ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=True)
+    for second in range(1000, 1030):
+        clock.s = second
+        so_far = partial(lost_at, *range(1000, second + 1))
+        ring.write(batch_at(second), so_far)
+        ring.sync(so_far)
+    kept = ring.abort(keep=True)
+    assert kept is not None
+    made = [recover(left).output for left in find(kept)]
+    assert [second for path in sorted(made) for second in lost_in(path)] == list(range(1000, 1030))
 
 
 def test_never_overwrites(tmp_path):

@@ -75,7 +75,7 @@ def test_a_file(read: Callable[[Path], Iterator[pa.RecordBatch]], tmp_path: Path
 
 
 def test_a_slice_of_a_flight_recorder(tmp_path: Path) -> None:
-    part = Slice(tmp_path / "x.parquet", durable=False)
+    part = Slice(tmp_path / "x.parquet", {}, durable=False)
     size_mib = write(part.file) / 2**20
     part.finish(telling())
     assert grown_mib(part.batches()) < size_mib / 2

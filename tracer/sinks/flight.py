@@ -14,6 +14,7 @@ from tracer.clock import boot_clock_ns as now_ns
 from tracer.sinks.parquet_file import ParquetFile
 from tracer.sinks.parquet_options import Footer
 from tracer.sinks.part_names import Numbered
+from tracer.sinks.parts import losses_between
 from tracer.sinks.rewriting import Rewriter, ends
 from tracer.sinks.window import Reader, Window
 
@@ -28,17 +29,26 @@ READ_ROWS = 1 << 16
 
 
 class Slice:
-    """Some seconds of rows in a file that never gets a name."""
+    """Some seconds of rows in a file that never gets a name. `earlier`: the footer when the one before it ended."""
 
-    def __init__(self, path: Path, *, durable: bool) -> None:
+    def __init__(self, path: Path, earlier: Mapping[str, str], *, durable: bool) -> None:
         self.file = ParquetFile(path, force=True, durable=durable)
+        self.earlier = earlier
         self.began_ns = now_ns()
         self.ended_ns: int | None = None
         self.rows = 0
 
+    def write(self, batch: pa.RecordBatch, footer: Footer, *, is_last: bool) -> None:
+        """Write a batch."""
+        self.file.write(batch, lambda: _since(self.earlier, footer()), is_last=is_last)
+
+    def sync(self, footer: Footer) -> None:
+        """Make all rows so far outlive a crash of the machine."""
+        self.file.sync(lambda: _since(self.earlier, footer()))
+
     def finish(self, footer: Mapping[str, str]) -> None:
         """Take no more rows."""
-        self.file.finish(footer)
+        self.file.finish(_since(self.earlier, footer))
         self.ended_ns = now_ns()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -54,8 +64,9 @@ class FlightRecorder:
     """Batches into slices, of which those stay that are younger than `ring_s`.
 
     A snapshot is a recording of its own, `x-0001.parquet` and so on, with the calls that ended in the last `ring_s`
-    seconds before it was asked for, and since; `close` makes the last one. Writing it takes the writer's thread:
-    batches wait meanwhile.
+    seconds before it was asked for, and since; `close` makes the last one. Its losses are those since the slice before
+    the oldest one ended, which is longer ago than those seconds. Writing it takes the writer's thread: batches wait
+    meanwhile.
 
     Raises OutputError, OSError and what Arrow raises.
     """
@@ -68,6 +79,8 @@ class FlightRecorder:
         self._durable = durable
         self._ring_ns = int(ring_s * 1e9)
         self._slices: deque[Slice] = deque()
+        self._earlier: Mapping[str, str] = {}
+        """The footer when the last slice ended."""
         self._begun = 0
         self._made = 0
         self._made_bytes = 0
@@ -84,13 +97,13 @@ class FlightRecorder:
         """Write a batch, and drop what is too old."""
         if not self._slices or self._slices[-1].ended_ns is not None:
             self._begin()
-        self._slices[-1].file.write(batch, footer, is_last=is_last)
+        self._slices[-1].write(batch, footer, is_last=is_last)
         self._turn(footer)
 
     def sync(self, footer: Footer) -> None:
         """Make all rows so far outlive a crash of the machine."""
         if self._slices and self._slices[-1].ended_ns is None:
-            self._slices[-1].file.sync(footer)
+            self._slices[-1].sync(footer)
         self._turn(footer)
 
     def snapshot(self, footer: Footer, asked_ns: int) -> None:
@@ -104,7 +117,8 @@ class FlightRecorder:
             for part in self._slices:
                 for batch in part.batches():
                     rewriter.write(batch.filter(pc.greater_equal(ends(batch), since_ns)))
-            self._made_bytes += rewriter.close(told)
+            earlier = self._slices[0].earlier if self._slices else self._earlier
+            self._made_bytes += rewriter.close(_since(earlier, told))
         finally:
             rewriter.abort()
         self._made += 1
@@ -125,7 +139,7 @@ class FlightRecorder:
     def _begin(self) -> None:
         self._begun += 1
         path = self._path.with_name(f"{self._path.stem}-ring-{self._begun:04}{self._path.suffix}")
-        self._slices.append(Slice(path, durable=self._durable))
+        self._slices.append(Slice(path, self._earlier, durable=self._durable))
 
     def _turn(self, footer: Footer) -> None:
         """End the slice that is long enough, and drop those that are too old."""
@@ -137,4 +151,11 @@ class FlightRecorder:
 
     def _end_slice(self, footer: Footer) -> None:
         if self._slices and self._slices[-1].ended_ns is None:
-            self._slices[-1].finish(footer())
+            told = footer()
+            self._slices[-1].finish(told)
+            self._earlier = told
+
+
+def _since(earlier: Mapping[str, str], footer: Mapping[str, str]) -> Mapping[str, str]:
+    """The footer, with what was lost since an earlier one."""
+    return {**footer, **losses_between(earlier, footer)}
