@@ -104,12 +104,20 @@ def leftover(path: Path) -> Leftover | None:
 def leftovers_of(path: Path) -> list[Leftover]:
     """What was left of the recordings that wished for this name, in parts or slices or not, oldest first."""
     found = (candidate for candidate in leftovers_in(path.parent) if _is_of(candidate.wished.name, path))
-    return sorted(found, key=_modified)
+    return sorted(found, key=modified)
 
 
 def leftovers_in(folder: Path) -> list[Leftover]:
     """What was left in a folder. Nothing if it can't be read."""
     return sorted(set(_in(folder)))
+
+
+def modified(candidate: Leftover) -> float:
+    """When it was last written, on the wall clock; 0 if that can't be seen."""
+    try:
+        return candidate.main.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def is_in_use(path: Path) -> bool:
@@ -138,13 +146,6 @@ def _in(folder: Path) -> Iterator[Leftover]:
         found = leftover(path)
         if found is not None:
             yield found
-
-
-def _modified(candidate: Leftover) -> float:
-    try:
-        return candidate.main.lstat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _is_of(wished: str, path: Path) -> bool:

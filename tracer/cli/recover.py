@@ -10,29 +10,33 @@ import click
 
 from tracer.cli.ending import removed_if_ended
 from tracer.cli.parameters import NamedPath, OutputFilePath
-from tracer.cli.render import count, printable, say, write_out
+from tracer.cli.render import count, printable, report_error, say, write_out
 from tracer.errors import TracerError, UsageError
-from tracer.repair.recover import Empty, Recovered, clear_if_empty, find
+from tracer.repair.naming import names_for
+from tracer.repair.recover import Empty, Recovered, clear_if_empty, find, is_same, session_of
 from tracer.repair.recover import recover as recover_one
+from tracer.temporary import Leftover
 
 
 @click.command("recover", short_help="Complete a recording that a crash has left.")
 @click.argument("path", type=NamedPath(path_type=Path))
 @click.option("-o", "--output", type=OutputFilePath(), help="The recording to write. [the name it was to get]")
-@click.option("--force", is_flag=True, help="Overwrite the recording if it exists.")
+@click.option("--force", is_flag=True, help="Overwrite a recording that was there before.")
 @click.option("--keep-temporary", is_flag=True, help="Leave the temporary files when the recording is complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, and no lines.")
 def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, as_json: bool) -> None:
     """Make complete recordings of what a crash has left at PATH.
 
     PATH is a temporary file (.NAME.parquet.*.tmp), the name that the recording was to get, or a folder with such files
-    in it. What is being recorded at the moment is left alone. The temporary files are removed when the new recording is
+    in it. Of several that were to get the same name (NAME.parquet) the oldest gets it, the others NAME-2.parquet and so
+    on. What is being recorded at the moment is left alone. The temporary files are removed when the new recording is
     complete, and so are empty ones; what was lost is said on standard error.
     """
     left = find(path, unsearched=warn_of_unsearched)
     if output is not None and len(left) > 1:
-        names = ", ".join(str(one.main) for one in left)
-        raise UsageError(f"{path} has left {len(left)} recordings", hint=f"recover each by its name: {names}")
+        each = ", ".join(str(one.main) for one in left)
+        raise UsageError(f"{path} has left {len(left)} recordings", hint=f"recover each by its name: {each}")
+    names = names_for(left, session_of) if output is None else dict.fromkeys(left, output)
     done: list[Recovered] = []
     empty: list[Empty] = []
     failed: list[TracerError] = []
@@ -41,8 +45,9 @@ def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, 
             nothing = clear_if_empty(one, keep=keep_temporary)
             if nothing is None:
                 with removed_if_ended():
-                    done.append(recover_one(one, output, force=force, keep=keep_temporary))
-                said = line(done[-1], keep=keep_temporary)
+                    replace = force and may_replace(one, names[one], output, done)
+                    done.append(recover_one(one, names[one], force=replace, keep=keep_temporary))
+                said = line(done[-1], keep=keep_temporary) + line_of_name(one, names[one], output)
             else:
                 empty.append(nothing)
                 said = line_of_empty(nothing)
@@ -53,9 +58,14 @@ def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, 
     if as_json:
         write_out(document(done, empty))
     for other in failed[:-1]:
-        say(f"tracer-cli: {printable(str(other))}\n")
+        report_error(other)
     if failed:
         raise failed[-1]
+
+
+def may_replace(left: Leftover, name: Path, output: Path | None, done: list[Recovered]) -> bool:
+    """Whether what has the name was meant: the one that was asked for or wished for, and not made a moment ago."""
+    return name in {output, left.wished} and not any(is_same(name, other.output) for other in done)
 
 
 def warn_of_unsearched(error: OSError) -> None:
@@ -81,6 +91,13 @@ def line(recovered: Recovered, *, keep: bool) -> str:
     if not recovered.is_cleared and not keep:
         said += f"\ntracer-cli: warning: {printable(str(recovered.temporary))} can't be removed"
     return said
+
+
+def line_of_name(left: Leftover, name: Path, output: Path | None) -> str:
+    """Why it has another name than it was to get."""
+    if name in {output, left.wished}:
+        return ""
+    return f"\ntracer-cli: it was to be {printable(str(left.wished))}, and so was another one"
 
 
 def line_of_empty(empty: Empty) -> str:

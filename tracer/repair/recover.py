@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracer import rawformat, schema
-from tracer.errors import DamagedFileError, UsageError
+from tracer.errors import DamagedFileError, OutputError, TracerError, UsageError
 from tracer.folders import walk
 from tracer.losses import UNDRAINED, dumped, parse_entries, unknown_since
 from tracer.recording import DAMAGE, own_keys
@@ -103,10 +104,26 @@ def clear_if_empty(left: Leftover, *, keep: bool = False) -> Empty | None:
         return Empty(left.main, not keep and is_in_use(left.main) and _remove(left))
 
 
+def session_of(left: Leftover) -> str | None:
+    """What it says of the session that has left it; empty if it doesn't. None if nothing of it can be recovered now."""
+    try:
+        with _opened(left.main) as main, _opened(left.tail) as tail:
+            keys = (scan.keys(main) if main else None) or (_tail_keys(tail) if tail else None)
+    except (*DAMAGE, TracerError):
+        return None
+    return None if keys is None else own_keys(keys).get("session", "")
+
+
+def _tail_keys(tail: Window) -> dict[bytes, bytes] | None:
+    with pa.ipc.open_stream(Unsealed(tail)) as reader:
+        return dict(reader.schema.metadata or {}) if next(iter(reader), None) is not None else None
+
+
 def recover(left: Leftover, output: Path | None = None, *, force: bool = False, keep: bool = False) -> Recovered:
     """Make a recording of what was left; then remove that, unless `keep` is given.
 
     Raises UsageError if it is still being written or gone, DamagedFileError if there is nothing in it, OutputError.
+    What has the name already may be what was recovered before: no hint is to replace it.
     """
     output = left.wished if output is None else output
     with contextlib.ExitStack() as stack:
@@ -115,9 +132,20 @@ def recover(left: Leftover, output: Path | None = None, *, force: bool = False, 
         if main is None and tail is None:
             raise _nothing(left.main) if _is_there(left) else _gone(left.main)
         # killed between the link and the end of the other name: the recording that would be replaced is this one
-        force = force or _is_same(left.main, output)
+        force = force or is_same(left.main, output)
+        if not force and os.path.lexists(output) and not output.is_dir():
+            hint = f"give it another name: `tracer-cli recover {shlex.quote(str(left.main))} -o OTHER`"
+            raise OutputError(f"{output} exists", hint=hint)
         recovered = _Recovery(left, output, main, tail, force=force).run()
         return recovered._replace(is_cleared=not keep and _remove(left))
+
+
+def is_same(path: Path, other: Path) -> bool:
+    """Whether both are there, and the same file."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 class _Recovery:
@@ -283,13 +311,6 @@ def _opened(path: Path) -> Iterator[Window | None]:
         yield _Readable(descriptor, found.st_size, path) if found.st_size and _leads_to(path, found) else None
     finally:
         os.close(descriptor)
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
-        return False
 
 
 def _leads_to(path: Path, found: os.stat_result) -> bool:

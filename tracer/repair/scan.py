@@ -64,6 +64,12 @@ def scan(file: Window) -> Scan:
     return Scan(segments, file.size, whole.keys) if is_complete else Scan(segments, sealed, None)
 
 
+def keys(file: Window) -> Mapping[bytes, bytes] | None:
+    """What the first thing says that is whole in a file; None if nothing is."""
+    first = next(_segments(file), None) or _whole(file)
+    return None if first is None else first.keys
+
+
 def hole_bytes(found: Scan) -> int:
     """Bytes before the end of the last segment that are part of none."""
     return max(0, found.segments[-1].end + SEAL.size - found.used_bytes) if found.segments and not found.footer else 0
