@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from tracer.cli.parameters import NamedPath, OutputFilePath
 from tracer.cli.render import count, printable, report_error, say, write_out
 from tracer.errors import TracerError, UsageError
 from tracer.repair.naming import names_for
-from tracer.repair.recover import Empty, Recovered, clear_if_empty, find, is_same, session_of
+from tracer.repair.recover import Empty, NothingSafe, Recovered, clear_if_empty, find, is_same, session_of
 from tracer.repair.recover import recover as recover_one
 from tracer.temporary import Leftover
 
@@ -30,33 +31,53 @@ def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, 
     PATH is a temporary file (.NAME.parquet.*.tmp), the name that the recording was to get, or a folder with such files
     in it. Of several that were to get the same name (NAME.parquet) the oldest gets it, the others NAME-2.parquet and so
     on. What is being recorded at the moment is left alone. The temporary files are removed when the new recording is
-    complete, and so are empty ones; what was lost is said on standard error.
+    complete, and so are empty ones; what was lost is said on standard error. One that ended before anything in it was
+    made safe, in its first second, stays, and is an error only if nothing else could be recovered.
     """
     left = find(path, unsearched=warn_of_unsearched)
     if output is not None and len(left) > 1:
         each = ", ".join(str(one.main) for one in left)
         raise UsageError(f"{path} has left {len(left)} recordings", hint=f"recover each by its name: {each}")
     names = names_for(left, session_of) if output is None else dict.fromkeys(left, output)
-    done: list[Recovered] = []
-    empty: list[Empty] = []
-    failed: list[TracerError] = []
+    outcome = Outcome()
     for one in left:
         try:
             nothing = clear_if_empty(one, keep=keep_temporary)
             if nothing is None:
                 with removed_if_ended():
-                    replace = force and may_replace(one, names[one], output, done)
-                    done.append(recover_one(one, names[one], force=replace, keep=keep_temporary))
-                said = line(done[-1], keep=keep_temporary) + line_of_name(one, names[one], output)
+                    replace = force and may_replace(one, names[one], output, outcome.done)
+                    outcome.done.append(recover_one(one, names[one], force=replace, keep=keep_temporary))
+                said = line(outcome.done[-1], keep=keep_temporary) + line_of_name(one, names[one], output)
             else:
-                empty.append(nothing)
+                outcome.empty.append(nothing)
                 said = line_of_empty(nothing)
             if not as_json:
                 say(said + "\n")
+        except NothingSafe as error:
+            outcome.not_safe.append(error)
         except TracerError as error:
-            failed.append(error)
+            outcome.failed.append(error)
+    conclude(outcome, as_json=as_json)
+
+
+@dataclass
+class Outcome:
+    """What became of all that was found."""
+
+    done: list[Recovered] = field(default_factory=list)
+    empty: list[Empty] = field(default_factory=list)
+    not_safe: list[NothingSafe] = field(default_factory=list)
+    failed: list[TracerError] = field(default_factory=list)
+
+
+def conclude(outcome: Outcome, *, as_json: bool) -> None:
+    """Say what is left, and raise the last error. What had nothing safe in it is one only if nothing else came back."""
     if as_json:
-        write_out(document(done, empty))
+        write_out(document(outcome))
+    elif outcome.done:
+        for error in outcome.not_safe:
+            say(f"tracer-cli: {printable(str(error))}; its first second was not over, it can be removed\n")
+    failed = outcome.failed if outcome.done else [*outcome.not_safe, *outcome.failed]
     for other in failed[:-1]:
         report_error(other)
     if failed:
@@ -108,11 +129,12 @@ def line_of_empty(empty: Empty) -> str:
     return said + ("; removed" if empty.is_cleared else "; it can be removed if nobody is writing it")
 
 
-def document(done: list[Recovered], empty: list[Empty]) -> str:
+def document(outcome: Outcome) -> str:
     """The same as JSON."""
-    recordings = [one._asdict() | {"temporary": _text(one.temporary), "output": _text(one.output)} for one in done]
-    cleared = [one._asdict() | {"temporary": _text(one.temporary)} for one in empty]
-    return json.dumps({"recovered": recordings, "empty": cleared}, indent=2) + "\n"
+    done = [one._asdict() | {"temporary": _text(one.temporary), "output": _text(one.output)} for one in outcome.done]
+    empty = [one._asdict() | {"temporary": _text(one.temporary)} for one in outcome.empty]
+    not_safe = [{"temporary": _text(one.temporary)} for one in outcome.not_safe]
+    return json.dumps({"recovered": done, "empty": empty, "not_safe": not_safe}, indent=2) + "\n"
 
 
 def _text(path: Path) -> str:

@@ -24,7 +24,7 @@ from tracer.repair import scan
 from tracer.sinks.footers import MAGIC
 from tracer.sinks.output_file import write_error
 from tracer.sinks.rewriting import Rewriter
-from tracer.sinks.seal import Unsealed
+from tracer.sinks.seal import Unsealed, begins_sealed
 from tracer.sinks.segments import SEGMENT_START
 from tracer.sinks.window import Window
 from tracer.temporary import Leftover, is_in_use, leftover, leftovers_in, leftovers_of
@@ -61,6 +61,17 @@ class Empty(NamedTuple):
     temporary: Path
     is_cleared: bool
     """It is gone."""
+
+
+class NothingSafe(DamagedFileError):
+    """A leftover, nobody's by now, whose recorder had not made anything safe yet: nothing is lost but that."""
+
+    def __init__(self, temporary: Path) -> None:
+        super().__init__(
+            f"nothing in {temporary} can be recovered: it holds no complete segment",
+            hint="a recording is made safe once a second: this one ended before, or it is no recording; remove it",
+        )
+        self.temporary = temporary
 
 
 def find(path: Path, *, unsearched: Callable[[OSError], object] = lambda _: None) -> list[Leftover]:
@@ -170,7 +181,7 @@ class _Recovery:
             before = self._rewriter.seen
             self._take_tail()
             if not self._rewriter.seen and not (self._is_complete and segments):
-                raise _nothing(self._left.main)
+                raise self._nothing()
             self._rewriter.close(self._footer(segments))
         except (OSError, pa.ArrowException) as error:
             raise write_error(self._output, error) from error
@@ -193,6 +204,14 @@ class _Recovery:
     @property
     def _is_complete(self) -> bool:
         return self._scan.footer is not None and not self._unused_bytes
+
+    def _nothing(self) -> DamagedFileError:
+        """Why nothing came of it. Where files can't be locked, nobody knows whether it is still being written."""
+        was_safe = self._scan.segments or (self._main is not None and scan.was_sealed(self._main))
+        was_safe = was_safe or (self._tail is not None and begins_sealed(self._tail))
+        if was_safe or _is_raw(self._left.main) or not any(is_in_use(path) for path in self._left.files):
+            return _nothing(self._left.main)
+        return NothingSafe(self._left.main)
 
     def _take_segment(self, segment: scan.Segment) -> bool:
         """Whether all of it could be read."""
@@ -289,8 +308,7 @@ def _nothing(path: Path) -> DamagedFileError:
             hint="remove it; if it lacks nothing but its name, `tracer-cli replay` makes a recording of it",
         )
     return DamagedFileError(
-        f"nothing in {path} can be recovered: it holds no complete segment",
-        hint="a recording is made safe once a second: this one ended before, or it is no recording; remove it",
+        f"nothing in {path} can be recovered: what is in it is damaged, or no recording", hint="remove it"
     )
 
 

@@ -70,6 +70,11 @@ def keys(file: Window) -> Mapping[bytes, bytes] | None:
     return None if first is None else first.keys
 
 
+def was_sealed(file: Window) -> bool:
+    """Whether there is the seal of any segment, intact or not."""
+    return any(True for _ in file.places(MAGIC + MARK))
+
+
 def hole_bytes(found: Scan) -> int:
     """Bytes before the end of the last segment that are part of none."""
     return max(0, found.segments[-1].end + SEAL.size - found.used_bytes) if found.segments and not found.footer else 0

@@ -34,6 +34,12 @@ def sealed_length(seal: bytes) -> int | None:
     return length
 
 
+def begins_sealed(file: Window) -> bool:
+    """Whether there was a piece, all of it, whether it is intact or not."""
+    length = sealed_length(file.at(0, SEAL.size))
+    return length is not None and length <= file.size - SEAL.size
+
+
 class Unsealed:
     """The pieces of a file, each behind its seal, as one stream; it ends where one is not intact."""
 
