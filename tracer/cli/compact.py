@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tracer.cli.crashed import warn_of_crashed
 from tracer.cli.ending import removed_if_ended
 from tracer.cli.parameters import NamedPath, OutputFilePath
 from tracer.cli.render import count, printable, say, size
@@ -25,6 +26,7 @@ def compact(path: Path, output: Path, force: bool, quiet: bool) -> None:
     """
     with removed_if_ended():
         done = compact_recording(path, output, force=force)
+    warn_of_crashed(path)
     if not quiet:
         say(
             f"tracer-cli: {count(done.rows)} rows of {count(done.parts)} part{'' if done.parts == 1 else 's'}; "

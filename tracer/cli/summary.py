@@ -11,6 +11,7 @@ from typing import TextIO
 import click
 
 from tracer import recording
+from tracer.cli.crashed import warn_of_crashed
 from tracer.cli.ending import removed_if_ended
 from tracer.cli.parameters import NamedPath
 from tracer.cli.render import Heading, count, duration, percent, printable, say, size, table, write_out
@@ -47,6 +48,7 @@ def summary(file: Path, by: str, sort: str, top: int | None, as_json: bool) -> N
         loss = opened.loss
     write_out(_json(file, result, loss) if as_json else report_table(result, loss, sys.stdout))
     _warn(loss, is_least(result, loss))
+    warn_of_crashed(file)
 
 
 def is_least(result: SummaryResult, loss: Loss | None) -> bool:
