@@ -167,6 +167,22 @@ def test_after_a_crash_the_losses_of_the_slices_add_up(tmp_path, clock):
     assert [second for path in sorted(made) for second in lost_in(path)] == list(range(1000, 1030))
 
 
+def test_after_a_crash_between_two_slices_the_end_is_missing(tmp_path, clock):
+    """All that are left are complete: each says that it is not the last."""
+    ring = FlightRecorder(tmp_path / "x.parquet", 60, durable=True)
+    for second in range(1000, 1022):
+        clock.s = second
+        ring.write(batch_at(second), told)
+    kept = ring.abort(keep=True)
+    assert kept is not None
+    assert [recover(left).is_complete for left in find(kept)] == [True, True]
+    assert names(tmp_path) == ["x-ring-0001.parquet", "x-ring-0002.parquet"]
+    with recording.open(tmp_path) as opened:
+        assert opened.loss == {"undrained_bytes": None}
+        (end,) = opened.losses.to_pylist()
+        assert (end["from_ns"], end["to_ns"]) == ((1021 - 2) * SECOND, None)
+
+
 def test_never_overwrites(tmp_path):
     (tmp_path / "x-0003.parquet").write_text("precious")
     with pytest.raises(OutputError, match="exists"):

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tracer.clock import boot_clock_ns as now_ns
+from tracer.losses import CONTINUED
 from tracer.sinks.parquet_file import ParquetFile
 from tracer.sinks.parquet_options import Footer
 from tracer.sinks.part_names import Numbered
@@ -36,10 +37,11 @@ class Slice:
         self.earlier = earlier
         self.began_ns = now_ns()
         self.ended_ns: int | None = None
-        self.rows = 0
+        self._last_ns = 0
 
     def write(self, batch: pa.RecordBatch, footer: Footer, *, is_last: bool) -> None:
         """Write a batch."""
+        self._last_ns = ends(batch.slice(batch.num_rows - 1))[0].as_py()
         self.file.write(batch, lambda: _since(self.earlier, footer()), is_last=is_last)
 
     def sync(self, footer: Footer) -> None:
@@ -47,8 +49,8 @@ class Slice:
         self.file.sync(lambda: _since(self.earlier, footer()))
 
     def finish(self, footer: Mapping[str, str]) -> None:
-        """Take no more rows."""
-        self.file.finish(_since(self.earlier, footer))
+        """Take no more rows. Nobody but who recovers it reads what it says: after a crash, which took the end."""
+        self.file.finish({**_since(self.earlier, footer), CONTINUED: str(self._last_ns)})
         self.ended_ns = now_ns()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
