@@ -83,6 +83,20 @@ def test_a_kill_costs_what_was_not_safe_yet(
     assert "/etc/passwd" in table.column("file").unique().to_pylist()
 
 
+def test_two_crashes_of_one_name(killed: Callable[..., int], log: WriterLog, cli: Cli, work: Path) -> None:
+    """A service that was started anew with the same command: both come back, whatever may be replaced."""
+    safe = {}
+    for name in ("a.parquet", "a-2.parquet"):
+        killed(0, "sleep 0.1", "-o", "a.parquet")
+        safe[name] = log.safe_rows()
+        log.path.unlink()
+    said = cli("recover", "a.parquet", "--force").stderr
+    assert "it was to be a.parquet, and so was another one" in said
+    assert {path.name for path in work.iterdir()} == set(safe)
+    assert all(pq.read_metadata(work / name).num_rows >= rows for name, rows in safe.items())
+    assert len({pq.read_metadata(work / name).metadata[b"tracer.session"] for name in safe}) == 2
+
+
 class TestParts:
     """A folder in which others record, too: a session that has ended, and one that goes on."""
 
