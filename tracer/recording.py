@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import stat
 import tempfile
 import threading
@@ -25,18 +24,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tracer import losses
+from tracer.crashed import hint_for_empty, hint_for_missing
 from tracer.errors import DamagedFileError, MachineError, TracerError, UsageError
 from tracer.folders import walk
 from tracer.schema import COLUMNS, FOOTER_PREFIX, NEVER_NEGATIVE, SCHEMA, VERSION
-from tracer.temporary import (
-    NUMBER_DIGITS,
-    Leftover,
-    forget_unfinished,
-    is_in_use,
-    leftovers_in,
-    leftovers_of,
-    note_unfinished,
-)
+from tracer.temporary import NUMBER_DIGITS, forget_unfinished, note_unfinished
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir  # type: ignore[import-untyped]
@@ -327,7 +319,7 @@ def _open_root(path: str) -> int:
         # O_NONBLOCK: opening a pipe must fail here, not wait for its other end
         root = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        hint = _hint_for_missing(Path(path))
+        hint = hint_for_missing(Path(path))
         raise UsageError(f"no such recording: {path or 'its name is empty'}", hint=hint) from None
     except PermissionError as error:
         hint = "a recording is private to the user who made it: try sudo"
@@ -341,40 +333,13 @@ def _open_root(path: str) -> int:
     return root
 
 
-def _hint_for_missing(path: Path) -> str:
-    """How to come by a recording of that name."""
-    return _hint_for_left(leftovers_of(path), path) or "`tracer-cli record -o FILE -- COMMAND` makes one"
-
-
-def _hint_for_left(left: list[Leftover], path: Path) -> str | None:
-    if any(is_in_use(one.main) for one in left):
-        return "it is still being written: end the recording, which completes it"
-    if left:
-        return f"a crash left some of it: `tracer-cli recover {shlex.quote(str(path))}`"
-    return None
-
-
-def crashed_in(folder: Path) -> list[Leftover]:
-    """The parts in a folder and those in it that were not completed, and that nobody is writing."""
-    free = [one for one in _unfinished_in(folder) if not is_in_use(one.main)]
-    # locked until it had its name, if it is gone by now; of one that we may not open nobody knows
-    return [one for one in free if any(os.access(path, os.R_OK) for path in one.files)]
-
-
-def _unfinished_in(folder: Path) -> list[Leftover]:
-    """What would be parts of it."""
-    found = (one for inner, _ in walk(folder, hidden=False) for one in leftovers_in(folder / inner))
-    return [one for one in found if one.wished.name.endswith(".parquet")]
-
-
 def _part_names(root: int, path: Path) -> list[str]:
     """The recording's files, sorted: relative to the folder, or one empty name for a single file."""
     if stat.S_ISREG(os.fstat(root).st_mode):
         return [""]
     names = sorted(_walk(root, path), key=_in_order)
     if not names:
-        hint = _hint_for_left(_unfinished_in(path), path) or "the folder holds no finished .parquet file"
-        raise UsageError(f"no recording in {path}", hint=hint)
+        raise UsageError(f"no recording in {path}", hint=hint_for_empty(path))
     return names
 
 

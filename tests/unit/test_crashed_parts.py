@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 from test_crash_safety import Scene
 from test_recording import write_recording
 
-from tracer import recording
+from tracer import crashed, recording
 from tracer.cli.compact import compact
 from tracer.cli.recover import recover
 from tracer.cli.summary import summary
+from tracer.crashed import crashed_in
 from tracer.errors import UsageError
-from tracer.recording import crashed_in
 from tracer.sinks.output_file import open_private
 from tracer.temporary import temporary_name
 
@@ -114,5 +114,5 @@ def test_one_that_gets_its_name_while_it_is_looked_at(folder, monkeypatch):
         return False
 
     with open_private(temporary):
-        monkeypatch.setattr(recording, "is_in_use", late)
+        monkeypatch.setattr(crashed, "is_in_use", late)
         assert crashed_in(folder) == []

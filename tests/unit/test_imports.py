@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": {"clock"},
     "temporary": set(),
     "folders": set(),
+    "crashed": {"folders", "temporary"},
     "capture": {"syscalls", "errors", "_fast", "rawformat"},
     "schema": set(),
     "batch": {"schema", "_fast"},
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "session": {"syscalls", "errors", "_fast", "capture", "clock", "losses", "sinks"},
     "pipeline": {"session", "errors", "selection", "capture", "batch", "schema", "sinks", "live", "losses"},
     "diagnosis": {"syscalls", "errors", "capture"},
-    "recording": {"schema", "errors", "folders", "losses", "temporary"},
+    "recording": {"schema", "errors", "crashed", "folders", "losses", "temporary"},
     "repair": {"rawformat", "recording", "sinks", "schema", "errors", "folders", "losses", "temporary"},
     "reports": {"recording", "schema", "errors", "losses"},
     "tui": {"live", "reports", "schema"},
@@ -42,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "reports",
         "tui",
         "recording",
+        "crashed",
         "repair",
         "diagnosis",
         "losses",
@@ -54,11 +56,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 The table is the design's, but for what has grown since: `errors` for whoever answers to a user's words, `losses`
 (what is missing, and how files tell it), `session` (where rows come from, which was part of the pipeline), `batch`
 (columns to Arrow), sinks that take columns and make Arrow of them where they write, `temporary` (what files are called
-while they are written), `folders` (looking through them), `clock` (what `time_ns` counts) and `repair` (recordings
-that were not completed, or in too many pieces).
+while they are written), `folders` (looking through them), `crashed` (what is said of those that crashes have left),
+`clock` (what `time_ns` counts) and `repair` (recordings that were not completed, or in too many pieces).
 """
 
-STDLIB_ONLY = {"syscalls", "data", "errors", "selection", "clock", "losses", "temporary", "folders"}
+STDLIB_ONLY = {"syscalls", "data", "errors", "selection", "clock", "losses", "temporary", "folders", "crashed"}
 """Rooms that stand on nothing but the standard library."""
 
 CYTHON_IMPORT = re.compile(r"^[ \t]*(?:from|import|cimport)[ \t]+([\w.]+)(?:[ \t]+c?import[ \t]+(\w+))?", re.MULTILINE)

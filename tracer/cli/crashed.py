@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from tracer.cli.render import count, printable, say
-from tracer.recording import crashed_in
+from tracer.crashed import crashed_in
 
 
 def warn_of_crashed(path: Path) -> None:
