@@ -209,7 +209,7 @@ enum tracer_bytes {
 enum tracer_byte_rule {
 	TRACER_BYTE_RULE_RET = 0,   /* all of them */
 	TRACER_BYTE_RULE_PROBE = 1, /* none if the requested size is 0: the caller asked how much there is (xattr) */
-	TRACER_BYTE_RULE_RECV = 2,  /* none with MSG_PEEK; with MSG_TRUNC at most the requested size */
+	TRACER_BYTE_RULE_RECV = 2,  /* none with MSG_PEEK; with MSG_TRUNC at most what was asked for, if known */
 };
 
 /* syscall_rule.empty_path: when an empty first path means the directory descriptor itself (on success) */

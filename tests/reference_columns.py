@@ -405,9 +405,16 @@ def bytes_column(call: Pending, done: wire.Exit | None) -> int | None:
     if call.rule.byte_rule == wire.BYTE_RULE_RECV:
         if call.has_flag(MSG_PEEK):
             return 0
-        if call.has_flag(MSG_TRUNC) and requested is not None:
-            return min(moved, requested)
+        if call.has_flag(MSG_TRUNC) and moved:
+            return received_of(moved, requested, call.rule)
     return moved
+
+
+def received_of(length: int, requested: int | None, rule: wire.Rule) -> int | None:
+    """Of a message of this length. A size argument that is negative is more than any; of a vector it may be less."""
+    if requested is None:
+        return length if rule.size_arg >= 0 else None
+    return min(length, requested)
 
 
 def offset_column(call: Pending, done: wire.Exit | None) -> int | None:

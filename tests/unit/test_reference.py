@@ -233,6 +233,9 @@ def test_failed_only_keeps_interrupted_calls() -> None:
         ("fgetxattr", (3, 0, 0, 0), 12, 0), ("fgetxattr", (3, 0, 0, 64), 12, 12), ("flistxattr", (3, 0, 0), 12, 0),
         ("recvfrom", (3, 0, 8, 0, 0, 0), 8, 8), ("recvfrom", (3, 0, 8, 0x2, 0, 0), 8, 0),
         ("recvfrom", (3, 0, 8, 0x20, 0, 0), 99, 8), ("recvfrom", (3, 0, 8, 0x20, 0, 0), 5, 5),
+        ("recvfrom", (3, 0, -1, 0x20, 0, 0), 99, 99), ("recvmsg", (3, 0, 0), 99, 99),
+        ("recvmsg", (3, 0, 0x20), 99, None), ("recvmsg", (3, 0, 0x22), 99, 0), ("recvmsg", (3, 0, 0x20), 0, 0),
+        ("recvmsg", (3, 0, 0x20), -11, 0),
     ],
 )  # fmt: skip
 def test_bytes_are_what_was_moved(scene: Scene, name: str, args: tuple[int, ...], ret: int, moved: int | None) -> None:
@@ -244,7 +247,7 @@ def test_the_size_in_a_structure_decides_too(scene: Scene) -> None:
     row = scene.call("recvmsg", 3, 0, 0x20, ret=9, aux=vector)
     assert (row["requested_bytes"], row["bytes"]) == (4, 4)
     row = scene.call("recvmsg", 3, 0, 0x20, ret=9, aux=struct.pack("=QQ8x", 4, 0))
-    assert (row["requested_bytes"], row["bytes"]) == (None, 9)
+    assert (row["requested_bytes"], row["bytes"]) == (None, None)
     probe = struct.pack("=QII8x", 0, 0, 0)
     row = scene.call("getxattrat", -100, 0, 0, 0, 0, 16, path=b"/a", ret=9, aux=probe)
     assert (row["requested_bytes"], row["bytes"]) == (0, 0)

@@ -44,7 +44,6 @@ cdef inline bint requested_bytes(const Call *call, const syscall_rule *rule, int
 cdef inline bint moved_bytes(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
     cdef int64_t requested = 0
     cdef uint64_t flags
-    cdef bint known
     if rule.byte_class == TRACER_BYTES_NONE or not call.returned:
         return False
     value[0] = call.ret if call.ret > 0 else 0
@@ -53,11 +52,12 @@ cdef inline bint moved_bytes(const Call *call, const syscall_rule *rule, int64_t
             value[0] = 0
     elif rule.byte_rule == TRACER_BYTE_RULE_RECV:
         flags = argument(call, rule.flags_arg)
-        known = requested_bytes(call, rule, &requested)
         if flags & MSG_PEEK:
             value[0] = 0
-        elif flags & MSG_TRUNC and known and requested < value[0]:
-            value[0] = requested
+        elif flags & MSG_TRUNC and value[0] > 0:  # it is the length of the message
+            if not requested_bytes(call, rule, &requested):
+                return rule.size_arg >= 0  # one that is negative is larger than any message
+            value[0] = min(value[0], requested)
     return True
 
 
