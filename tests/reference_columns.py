@@ -442,10 +442,17 @@ def space_column(call: Pending, done: wire.Exit | None, last_brk: int | None) ->
 def time_in_aux(call: Pending) -> int | None:
     """The timespec or timeval that was read, ns; None if it was not or is invalid."""
     seconds, fraction, was_read = call.aux("qqQ") or (0, 0, 0)
-    unit_ns = 1000 if call.rule.aux_kind == wire.AUX_TIMEVAL else 1
-    if was_read != 1 or seconds < 0 or not 0 <= fraction * unit_ns < 1_000_000_000:
+    if call.rule.aux_kind == wire.AUX_TIMEVAL:
+        seconds, fraction = timespec_of(seconds, fraction)
+    if was_read != 1 or seconds < 0 or not 0 <= fraction < 1_000_000_000:
         return None
-    return min(seconds * 1_000_000_000 + fraction * unit_ns, INT64_MAX)
+    return min(seconds * 1_000_000_000 + fraction, INT64_MAX)
+
+
+def timespec_of(seconds: int, microseconds: int) -> tuple[int, int]:
+    """As select does it, in C: whole seconds go over, towards zero; a sum of 64 bits may begin again at the least."""
+    over = abs(microseconds) // 1_000_000 * (1 if microseconds >= 0 else -1)
+    return signed(seconds + over, 64), (microseconds - over * 1_000_000) * 1000
 
 
 def sleep_column(call: Pending) -> int | None:

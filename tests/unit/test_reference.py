@@ -322,46 +322,6 @@ def test_brk_is_movement_within_a_process(scene: Scene) -> None:
     assert move(0x50000) == 0
 
 
-TIMESPEC = struct.Struct("=qqQ")
-
-
-@pytest.mark.parametrize(
-    ("fields", "ns"),
-    [
-        ((2, 5, 1), 2_000_000_005), ((0, 0, 1), 0), ((1, 0, 0), None), ((-1, 0, 1), None),
-        ((0, 1_000_000_000, 1), None), ((0, -1, 1), None), ((1 << 62, 0, 1), (1 << 63) - 1),
-    ],
-)  # fmt: skip
-def test_sleep_asked_for(scene: Scene, fields: tuple[int, int, int], ns: int | None) -> None:
-    aux = TIMESPEC.pack(*fields)
-    assert scene.call("nanosleep", 64, 0, aux=aux)["requested_sleep_ns"] == ns
-    assert scene.call("clock_nanosleep", 0, 0, 64, 0, aux=aux)["requested_sleep_ns"] == ns
-    assert scene.call("clock_nanosleep", 0, 1, 64, 0, aux=aux)["requested_sleep_ns"] is None
-    assert scene.call("ppoll", 0, 1, 64, 0, 8, aux=aux)["timeout_ns"] == ns
-    assert scene.call("nanosleep", 64, 0)["requested_sleep_ns"] is None
-
-
-def test_timeouts(scene: Scene) -> None:
-    row = scene.call("poll", 0, 2, 5)
-    assert (row["nfds"], row["timeout_ns"]) == (2, 5_000_000)
-    assert scene.call("epoll_wait", 3, 0, 8, 0xFFFF_FFFF)["timeout_ns"] is None
-    assert scene.call("epoll_wait", 3, 0, 8, 0)["timeout_ns"] == 0
-    row = scene.call("select", 9, 0, 0, 0, 64, aux=TIMESPEC.pack(1, 5, 1))
-    assert (row["nfds"], row["timeout_ns"]) == (9, 1_000_005_000)
-    assert scene.call("select", 9, 0, 0, 0, 64, aux=TIMESPEC.pack(1, 1_000_000, 1))["timeout_ns"] is None
-    assert scene.call("pselect6", 9, 0, 0, 0, 0, 0, aux=TIMESPEC.pack(1, 5, 1))["timeout_ns"] is None
-
-
-def test_epoll_ctl(scene: Scene) -> None:
-    events = struct.pack("=I20x", 0x8000_0001)
-    keys = ("epoll_op", "epoll_target_fd", "epoll_events", "fd")
-    row = scene.call("epoll_ctl", 3, 1, 7, 64, aux=events)
-    assert [row[key] for key in keys] == ["ADD", 7, 0x8000_0001, 3]
-    assert scene.call("epoll_ctl", 3, 2, 7, 64, aux=events)["epoll_events"] is None
-    row = scene.call("epoll_ctl", 3, 9, 7, 64)
-    assert [row[key] for key in keys] == [None, 7, None, 3]
-
-
 # ---- names of paths ----
 
 

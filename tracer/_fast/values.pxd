@@ -20,6 +20,7 @@ cdef enum:
     TIMER_ABSTIME = 1
     OFFSET_IS_RET = -2
     NS_PER_S = 1000000000
+    US_PER_S = 1000000
 
 
 cdef inline bint size_argument(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
@@ -108,13 +109,15 @@ cdef inline bint address_space(const Call *call, const syscall_rule *rule, int64
     return True
 
 
-cdef inline bint duration_ns(const Call *call, int64_t units_per_s, int64_t *value) noexcept nogil:
-    """A timespec (1e9 units) or timeval (1e6) from aux, held at the largest int64; False if unread or invalid."""
+cdef inline bint duration_ns(const Call *call, bint is_timeval, int64_t *value) noexcept nogil:
+    """A timespec or timeval from aux, held at the largest int64; False if unread or invalid."""
     cdef int64_t seconds = <int64_t> call.aux[0]
     cdef int64_t rest = <int64_t> call.aux[1]
-    if not call.has_aux or call.aux[2] != 1 or seconds < 0 or rest < 0 or rest >= units_per_s:
+    if is_timeval:  # select's, which need not be normal: as kern_select does it (fs/select.c), C's rounding and all
+        seconds = <int64_t> (call.aux[0] + <uint64_t> (rest // US_PER_S))
+        rest = rest % US_PER_S * 1000
+    if not call.has_aux or call.aux[2] != 1 or seconds < 0 or rest < 0 or rest >= NS_PER_S:
         return False
-    rest *= NS_PER_S // units_per_s
     if seconds > (INT64_LARGEST - rest) // NS_PER_S:
         value[0] = INT64_LARGEST
     else:
@@ -124,9 +127,9 @@ cdef inline bint duration_ns(const Call *call, int64_t units_per_s, int64_t *val
 
 cdef inline bint requested_sleep(const Call *call, const syscall_rule *rule, int64_t *value) noexcept nogil:
     if rule.quantity == TRACER_QUANTITY_SLEEP:
-        return duration_ns(call, NS_PER_S, value)
+        return duration_ns(call, False, value)
     if rule.quantity == TRACER_QUANTITY_CLOCK_SLEEP and not argument(call, rule.flags_arg) & TIMER_ABSTIME:
-        return duration_ns(call, NS_PER_S, value)
+        return duration_ns(call, False, value)
     return False
 
 
@@ -137,5 +140,5 @@ cdef inline bint timeout(const Call *call, const syscall_rule *rule, int64_t *va
         value[0] = <int64_t> milliseconds * 1000000
         return milliseconds >= 0
     if rule.quantity == TRACER_QUANTITY_POLL_SPEC and argument(call, rule.timeout_arg) != 0:
-        return duration_ns(call, 1000000 if rule.aux_kind == TRACER_AUX_TIMEVAL else NS_PER_S, value)
+        return duration_ns(call, rule.aux_kind == TRACER_AUX_TIMEVAL, value)
     return False
