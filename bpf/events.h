@@ -197,6 +197,13 @@ enum tracer_effect {
 	TRACER_EFFECT_SIGNALFD = 17, /* NEW_FD if argument 0 is -1, else nothing */
 };
 
+/* syscall_rule.size_type: what the kernel takes the argument for */
+enum tracer_size_type {
+	TRACER_SIZE_LONG = 0, /* all 64 bits, which are unsigned there; negative here from 2^63 on */
+	TRACER_SIZE_INT = 1,  /* the low 32 bits, signed */
+	TRACER_SIZE_UINT = 2, /* the low 32 bits, unsigned */
+};
+
 /* syscall_rule.byte_class */
 enum tracer_bytes {
 	TRACER_BYTES_NONE = 0,
@@ -272,7 +279,7 @@ struct syscall_rule {
 	tr_s8 no_fd_arg; /* the argument that says with one of its bits that what fd_arg holds is no descriptor */
 	tr_u8 no_fd_bit; /* 0 to 31: that bit */
 	tr_u8 writes;    /* of a call with a path: a bit for each argument that points at where the call writes */
-	tr_u8 reserved;
+	tr_u8 size_type;
 };
 
 /* What the kernel program is told to look at. */

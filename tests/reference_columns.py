@@ -382,6 +382,14 @@ def file_column(call: Pending, done: wire.Exit | None) -> Known | None:
     return call.descriptor
 
 
+def size_argument(call: Pending) -> int:
+    """As the kernel takes it, but what is unsigned and has 64 bits."""
+    index, size_type = call.rule.size_arg, call.rule.size_type
+    if size_type == wire.SIZE_UINT:
+        return call.arg_u32(index)
+    return call.arg_s32(index) if size_type == wire.SIZE_INT else signed(call.arg(index), 64)
+
+
 def requested_column(call: Pending) -> int | None:
     rule = call.rule
     value: int | None = None
@@ -392,7 +400,7 @@ def requested_column(call: Pending) -> int | None:
         xattr = call.aux("QI")
         value = xattr[1] if xattr else None
     elif rule.size_arg >= 0:
-        value = signed(call.arg(rule.size_arg), 64)
+        value = size_argument(call)
     return None if value is None or value < 0 else value
 
 

@@ -54,6 +54,7 @@ NAME_DELETED, NAME_INCOMPLETE, NAME_CLOEXEC_KNOWN, NAME_CLOEXEC = 0x01, 0x02, 0x
     EFFECT_BPF,
     EFFECT_SIGNALFD,
 ) = range(18)
+SIZE_LONG, SIZE_INT, SIZE_UINT = range(3)
 BYTES_NONE, BYTES_READ, BYTES_WRITE, BYTES_TRANSFER = range(4)
 BYTE_RULE_RET, BYTE_RULE_PROBE, BYTE_RULE_RECV = range(3)
 EMPTY_NEVER, EMPTY_AT_FLAG, EMPTY_ALWAYS, EMPTY_NULL, EMPTY_FSPICK, EMPTY_MOVE_MOUNT = range(6)
@@ -80,7 +81,7 @@ _NAME_BODY = struct.Struct("=iI")
 _FORK = struct.Struct("=IIQ16s")
 _EXEC = struct.Struct("=II16s")
 _TASK_EXIT = struct.Struct("=II")
-_RULE = struct.Struct("=BB11b7BbBBx")
+_RULE = struct.Struct("=BB11b7BbBBB")
 HEADER_BYTES = _HEADER.size
 RULE_BYTES = _RULE.size
 
@@ -115,6 +116,7 @@ class Rule(NamedTuple):
     no_fd_arg: int = -1
     no_fd_bit: int = 0
     writes: int = 0
+    size_type: int = SIZE_LONG
 
 
 def encode_rules(rules: Iterable[Rule]) -> bytes:

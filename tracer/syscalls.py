@@ -10,7 +10,7 @@ Columns of the file, in order; `-` is "none":
 * `x86_64`, `aarch64`: its number there.
 * `family`: one of `FAMILIES`. `nargs`: arguments of the kernel's function.
 * `fd` ... `offset`, `aux_arg` ... `timeout`: which argument (0 to 5) plays that role; see `struct syscall_rule`.
-  `offset` may be `ret`, the return value.
+  `offset` may be `ret`, the return value. `size` is `2:int` or `2:uint` where the kernel takes 32 bits of argument 2.
 * `writes`: the arguments (`2,3`) that point at where the call writes, of one that has a path.
 * `no_fd`: `3:5` where bit 5 of argument 3, if it is set, says that the number in `fd` is no descriptor.
 * `aux`, `effect`, `bytes`, `byte_rule`, `empty_path`, `quantity`: a member of the enum below, in lower case.
@@ -69,9 +69,9 @@ STRACE_NAMES: Final = {
 }
 """Where strace on x86_64 spells a call otherwise than the kernel's tracepoints."""
 
-RULE_FORMAT: Final = struct.Struct("=BB11b7BbBBx")
-"""`struct syscall_rule`: flags, nargs, eleven argument indices, seven codes, `no_fd` in two, `writes`, one that is
-reserved."""
+RULE_FORMAT: Final = struct.Struct("=BB11b7BbBBB")
+"""`struct syscall_rule`: flags, nargs, eleven argument indices, seven codes, `no_fd` in two, `writes`,
+`size_type`."""
 
 
 class Aux(IntEnum):
@@ -111,6 +111,14 @@ class Effect(IntEnum):
     LANDLOCK = 15
     BPF = 16
     SIGNALFD = 17
+
+
+class SizeType(IntEnum):
+    """enum tracer_size_type."""
+
+    LONG = 0
+    INT = 1
+    UINT = 2
 
 
 class ByteClass(IntEnum):
@@ -205,6 +213,7 @@ class Syscall:
     no_fd_bit: int
     writes: int
     """A bit for each argument."""
+    size_type: SizeType
     flags: Rule
     classes: frozenset[str]
     note: str
@@ -238,6 +247,7 @@ def _vocabulary(kind: type[_Word]) -> dict[str, _Word]:
 
 _AUX: Final = _vocabulary(Aux)
 _EFFECTS: Final = _vocabulary(Effect)
+_SIZE_TYPES: Final = {member.name.lower(): member for member in SizeType if member} | {"": SizeType.LONG}
 _BYTE_CLASSES: Final = _vocabulary(ByteClass)
 _BYTE_RULES: Final = _vocabulary(ByteRule)
 _EMPTY_PATHS: Final = _vocabulary(EmptyPath)
@@ -266,8 +276,15 @@ def _bit(text: str) -> tuple[int, int]:
     return _INDICES[argument], int(bit or 0)
 
 
+def _size(text: str) -> tuple[int, SizeType]:
+    """An argument and what the kernel takes it for, as `2:int`."""
+    argument, _, size_type = text.partition(":")
+    return _INDICES[argument], _SIZE_TYPES[size_type]
+
+
 def _row(cells: dict[str, str]) -> Syscall:
     no_fd_arg, no_fd_bit = _bit(cells["no_fd"])
+    size_arg, size_type = _size(cells["size"])
     return Syscall(
         name=cells["name"],
         x86_64=_number(cells["x86_64"]),
@@ -280,7 +297,7 @@ def _row(cells: dict[str, str]) -> Syscall:
         dirfd_arg=_INDICES[cells["dirfd"]],
         dirfd2_arg=_INDICES[cells["dirfd2"]],
         flags_arg=_INDICES[cells["flags"]],
-        size_arg=_INDICES[cells["size"]],
+        size_arg=size_arg,
         offset_arg=_INDICES[cells["offset"]],
         aux_arg=_INDICES[cells["aux_arg"]],
         nfds_arg=_INDICES[cells["nfds"]],
@@ -294,6 +311,7 @@ def _row(cells: dict[str, str]) -> Syscall:
         no_fd_arg=no_fd_arg,
         no_fd_bit=no_fd_bit,
         writes=sum(1 << int(index) for index in _words(cells["writes"])),
+        size_type=size_type,
         flags=_rule_flags(cells["rule"]),
         classes=frozenset(_words(cells["classes"])),
         note="" if cells["note"] == "-" else cells["note"],
@@ -406,4 +424,5 @@ def _pack(packed: bytearray, number: int, call: Syscall, flags: Rule) -> None:
         call.no_fd_arg,
         call.no_fd_bit,
         call.writes,
+        call.size_type,
     )

@@ -253,6 +253,21 @@ def test_the_size_in_a_structure_decides_too(scene: Scene) -> None:
     assert (row["requested_bytes"], row["bytes"]) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "args", "requested"),
+    [
+        ("readlink", (0, 0, 1 << 32 | 3), 3), ("readlinkat", (-100, 0, 0, 1 << 32 | 3), 3),
+        ("readlink", (0, 0, 0xFFFF_FFFF), None), ("readlink", (0, 0, 1 << 63 | 3), 3),
+        ("getdents64", (3, 0, 1 << 32 | 64), 64), ("getdents", (3, 0, -1), 0xFFFF_FFFF),
+        ("sched_getaffinity", (0, 1 << 32 | 8, 0), 8), ("read", (3, 0, 1 << 32 | 3), 1 << 32 | 3),
+    ],
+)  # fmt: skip
+def test_a_size_is_as_wide_as_the_kernels(
+    scene: Scene, name: str, args: tuple[int, ...], requested: int | None
+) -> None:
+    assert scene.call(name, *args, ret=1)["requested_bytes"] == requested
+
+
 def test_offsets_and_sizes(scene: Scene) -> None:
     row = scene.call("pread64", 3, 0, 16, 4096, ret=16)
     assert (row["offset"], row["requested_bytes"]) == (4096, 16)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tracer import syscalls
-from tracer.syscalls import NONE, TABLE, Aux, ByteClass, ByteRule, Effect, EmptyPath, Quantity, Rule, Syscall
+from tracer.syscalls import NONE, TABLE, Aux, ByteClass, ByteRule, Effect, EmptyPath, Quantity, Rule, SizeType, Syscall
 
 EVENTS_H = (Path(__file__).parents[2] / "bpf" / "events.h").read_text()
 
@@ -41,6 +41,7 @@ ROLES = (
     [
         (Aux, "TRACER_AUX_"),
         (Effect, "TRACER_EFFECT_"),
+        (SizeType, "TRACER_SIZE_"),
         (ByteClass, "TRACER_BYTES_"),
         (ByteRule, "TRACER_BYTE_RULE_"),
         (EmptyPath, "TRACER_EMPTY_"),
@@ -71,7 +72,7 @@ def header_fields() -> list[tuple[str, str]]:
 def unpacked(packed: bytes) -> list[dict[str, int]]:
     """The rules as a reader of the header would read them."""
     fields = header_fields()
-    layout = struct.Struct("=" + "".join({"tr_u8": "B", "tr_s8": "b"}[kind] for kind, _ in fields) + "x")
+    layout = struct.Struct("=" + "".join({"tr_u8": "B", "tr_s8": "b"}[kind] for kind, _ in fields))
     assert layout.size == 24
     return [dict(zip((name for _, name in fields), values, strict=True)) for values in layout.iter_unpack(packed)]
 
@@ -143,7 +144,11 @@ def test_the_version_follows_the_data():
 
 
 @pytest.mark.parametrize(
-    "cell", [("x86_64", "one"), ("fd", "6"), ("effect", "opens"), ("rule", "label,unknown"), ("aux", "ret")]
+    "cell",
+    [
+        *[("x86_64", "one"), ("fd", "6"), ("effect", "opens"), ("rule", "label,unknown"), ("aux", "ret")],
+        *[("size", "2:long long"), ("size", "6:int"), ("size", ":int")],
+    ],
 )
 def test_a_word_that_means_nothing_is_refused(cell):
     column, word = cell
@@ -532,6 +537,21 @@ def test_the_kernel_names_arguments_after_their_roles(role, tracepoints):
     assert {call.name: getattr(call, role) for call in calls} == {
         call.name: expected_index(call, role, names[call.name]) for call in calls
     }
+
+
+SIZE_TYPES = {
+    "int": SizeType.INT,
+    "unsigned int": SizeType.UINT,
+    "size_t": SizeType.LONG,
+    "unsigned long": SizeType.LONG,
+}
+
+
+def test_the_kernel_takes_sizes_for_the_same_types(tracepoints):
+    calls = [call for call in TABLE if call.size_arg != NONE and call.name in tracepoints]
+    kernels = {call.name: SIZE_TYPES[tracepoints[call.name][call.size_arg][0]] for call in calls}
+    assert {call.name: call.size_type for call in calls} == kernels
+    assert len(calls) > 20
 
 
 def test_the_kernel_says_that_aux_is_read_from_its_type(tracepoints):

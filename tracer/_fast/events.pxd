@@ -80,6 +80,9 @@ cdef extern from "events.h" nogil:
         TRACER_EFFECT_BPF
         TRACER_EFFECT_SIGNALFD
 
+        TRACER_SIZE_INT
+        TRACER_SIZE_UINT
+
         TRACER_BYTES_NONE
         TRACER_BYTE_RULE_PROBE
         TRACER_BYTE_RULE_RECV
@@ -183,3 +186,4 @@ cdef extern from "events.h" nogil:
         int8_t no_fd_arg
         uint8_t no_fd_bit
         uint8_t writes
+        uint8_t size_type

@@ -91,4 +91,5 @@ def offsets() -> dict[str, int]:
         "syscall_rule.no_fd_arg": distance(&rule, &rule.no_fd_arg),
         "syscall_rule.no_fd_bit": distance(&rule, &rule.no_fd_bit),
         "syscall_rule.writes": distance(&rule, &rule.writes),
+        "syscall_rule.size_type": distance(&rule, &rule.size_type),
     }

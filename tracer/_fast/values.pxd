@@ -10,7 +10,8 @@ from tracer._fast.events cimport (
     TRACER_AUX_IOVEC, TRACER_AUX_MSGHDR, TRACER_AUX_NONE, TRACER_AUX_OPEN_HOW, TRACER_AUX_TIMEVAL,
     TRACER_AUX_XATTR_ARGS, TRACER_BYTES_NONE, TRACER_BYTE_RULE_PROBE, TRACER_BYTE_RULE_RECV, TRACER_QUANTITY_BRK,
     TRACER_QUANTITY_CLOCK_SLEEP, TRACER_QUANTITY_MMAP, TRACER_QUANTITY_MREMAP, TRACER_QUANTITY_MUNMAP,
-    TRACER_QUANTITY_NO_SPACE, TRACER_QUANTITY_POLL_MS, TRACER_QUANTITY_POLL_SPEC, TRACER_QUANTITY_SLEEP, syscall_rule,
+    TRACER_QUANTITY_NO_SPACE, TRACER_QUANTITY_POLL_MS, TRACER_QUANTITY_POLL_SPEC, TRACER_QUANTITY_SLEEP,
+    TRACER_SIZE_INT, TRACER_SIZE_UINT, syscall_rule,
 )
 
 
@@ -27,6 +28,10 @@ cdef inline bint size_argument(const Call *call, const syscall_rule *rule, int64
     if rule.size_arg < 0:
         return False
     value[0] = <int64_t> argument(call, rule.size_arg)
+    if rule.size_type == TRACER_SIZE_INT:
+        value[0] = <int32_t> value[0]
+    elif rule.size_type == TRACER_SIZE_UINT:
+        value[0] = <uint32_t> value[0]
     return value[0] >= 0
 
 
