@@ -197,6 +197,13 @@ enum tracer_effect {
 	TRACER_EFFECT_SIGNALFD = 17, /* NEW_FD if argument 0 is -1, else nothing */
 };
 
+/* Commands of bpf(2) that return a descriptor, a bit each, in the order of enum bpf_cmd (include/uapi/linux/bpf.h):
+ * MAP_CREATE, PROG_LOAD, OBJ_GET, PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID, RAW_TRACEPOINT_OPEN, BTF_LOAD, BTF_GET_FD_BY_ID,
+ * LINK_CREATE, LINK_GET_FD_BY_ID, ENABLE_STATS, ITER_CREATE, TOKEN_CREATE.
+ */
+#define TRACER_BPF_RETURNS_FD 0x13500e60a1ULL
+#define TRACER_BPF_COMMON_ATTRS 0x10000 /* in a command: only that more attributes follow */
+
 /* syscall_rule.size_type: what the kernel takes the argument for */
 enum tracer_size_type {
 	TRACER_SIZE_LONG = 0, /* all 64 bits, which are unsigned there; negative here from 2^63 on */

@@ -30,6 +30,12 @@ static __always_inline void watch_for_races(struct process *process, const struc
 		watch(process, WATCH_COMPARED);
 }
 
+static __always_inline int bpf_returns_fd(u32 command)
+{
+	command &= ~TRACER_BPF_COMMON_ATTRS;
+	return command < 64 && TRACER_BPF_RETURNS_FD >> command & 1;
+}
+
 static __always_inline int returns_fd(const struct syscall_rule *rule, const struct call *call)
 {
 	switch (rule->effect) {
@@ -44,6 +50,8 @@ static __always_inline int returns_fd(const struct syscall_rule *rule, const str
 		       ((u32)call->args[1] == FCNTL_DUPFD || (u32)call->args[1] == FCNTL_DUPFD_CLOEXEC);
 	case TRACER_EFFECT_LANDLOCK:
 		return call->ret >= 0 && (u32)call->args[2] == 0;
+	case TRACER_EFFECT_BPF:
+		return call->ret >= 0 && bpf_returns_fd(call->args[0]);
 	case TRACER_EFFECT_FD_PAIR:
 		return call->ret == 0;
 	}

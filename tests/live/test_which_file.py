@@ -59,6 +59,17 @@ def test_those_that_were_there_before_the_trace(option: str, programs: Path, run
     assert_told(work / "out.parquet", least=100)
 
 
+def test_a_descriptor_that_bpf_returns(programs: Path, cli: Cli, work: Path) -> None:
+    cli("record", "-o", "out.parquet", "-e", "bpf,fcntl", "--", programs / "channels")
+    rows = pq.read_table(work / "out.parquet", columns=[*COLUMNS, "ret"]).to_pylist()
+    at = next(at for at, row in enumerate(rows) if row["syscall"] == "bpf")
+    keys = ("fd", "file", "device", "inode")
+    made, used, loaded, run, *rest = [tuple(row[key] for key in keys) for row in rows[at : at + 6]]
+    assert (made, loaded) == (used, run)
+    assert (made[1], loaded[1]) == ("anon_inode:bpf-map", "anon_inode:bpf-prog")
+    assert rest == [(None,) * 4] * 2
+
+
 def test_what_has_no_descriptor_has_none(cli: Cli, work: Path) -> None:
     """Where a path was asked for, nobody looked which file that is; the namespace is there to tell whose path it is."""
     cli("record", "-o", "out.parquet", "-e", "access,faccessat,faccessat2", "--", "test", "-r", "/etc/passwd")

@@ -1,8 +1,9 @@
-/* Descriptors that are no files: pipes, socket pairs, eventfd, epoll, inotify, timerfd, signalfd, pidfd. Then
+/* Descriptors that are no files: pipes, socket pairs, eventfd, epoll, inotify, timerfd, signalfd, pidfd, those of bpf. Then
  * descriptors that arrive without a call that names them: through SCM_RIGHTS and pidfd_getfd.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -88,6 +89,29 @@ static void signals(void)
 	FAILS(EBADF, syscall(SYS_pidfd_getfd, pidfd, 999, 0));
 }
 
+static long bpf(int command, union bpf_attr *attributes)
+{
+	return syscall(SYS_bpf, command, attributes, sizeof(*attributes));
+}
+
+static void programs(void)
+{
+	struct bpf_insn give_zero[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};
+	union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
+	union bpf_attr program = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insn_cnt = 2}, other = {}, none = {};
+	int first = MUST(bpf(BPF_MAP_CREATE, &map)), key = 0, value = 1;
+
+	MUST(fcntl(first, F_GETFD));
+	program.insns = (uintptr_t)give_zero;
+	program.license = (uintptr_t)"GPL";
+	MUST(fcntl(MUST(bpf(BPF_PROG_LOAD, &program)), F_GETFD));
+	other.map_fd = first;
+	other.key = (uintptr_t)&key;
+	other.value = (uintptr_t)&value;
+	MUST(bpf(BPF_MAP_UPDATE_ELEM, &other)); /* its 0 is no descriptor */
+	FAILS(EINVAL, bpf(BPF_MAP_CREATE, &none));
+}
+
 struct message {
 	char byte;
 	struct iovec vector;
@@ -161,6 +185,7 @@ int main(void)
 	events();
 	watches();
 	signals();
+	programs();
 	passed_on();
 	return 0;
 }

@@ -5,10 +5,10 @@ from libc.string cimport memcmp
 
 from tracer._fast.calls cimport Call, argument
 from tracer._fast.events cimport (
-    TRACER_AUX_OPEN_HOW, TRACER_EFFECT_BPF, TRACER_EFFECT_CHDIR, TRACER_EFFECT_CHROOT, TRACER_EFFECT_CLOSE,
-    TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP, TRACER_EFFECT_DUP2, TRACER_EFFECT_FCHDIR, TRACER_EFFECT_FCNTL,
-    TRACER_EFFECT_FD_PAIR, TRACER_EFFECT_IOCTL, TRACER_EFFECT_LANDLOCK, TRACER_EFFECT_NEW_FD, TRACER_EFFECT_OPEN,
-    TRACER_EFFECT_SIGNALFD, TRACER_EFFECT_UNSHARE, exit_body, syscall_rule,
+    TRACER_AUX_OPEN_HOW, TRACER_BPF_COMMON_ATTRS, TRACER_BPF_RETURNS_FD, TRACER_EFFECT_BPF, TRACER_EFFECT_CHDIR,
+    TRACER_EFFECT_CHROOT, TRACER_EFFECT_CLOSE, TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP, TRACER_EFFECT_DUP2,
+    TRACER_EFFECT_FCHDIR, TRACER_EFFECT_FCNTL, TRACER_EFFECT_FD_PAIR, TRACER_EFFECT_IOCTL, TRACER_EFFECT_LANDLOCK,
+    TRACER_EFFECT_NEW_FD, TRACER_EFFECT_OPEN, TRACER_EFFECT_SIGNALFD, TRACER_EFFECT_UNSHARE, exit_body, syscall_rule,
 )
 from tracer._fast.fdcache cimport (
     CLOEXEC_SET, CLOEXEC_UNKNOWN, CLOEXEC_UNSET, Entry, FdCache, Process, SOURCE_FD, SOURCE_KERNEL, SOURCE_NONE,
@@ -102,10 +102,8 @@ cdef bint makes_descriptor(const Call *call, uint8_t effect) noexcept nogil:
 
 
 cdef bint bpf_returns_fd(uint32_t command) noexcept nogil:
-    """enum bpf_cmd of include/uapi/linux/bpf.h; bit 16 only says that more attributes follow."""
-    command &= ~<uint32_t> 0x10000
-    return (command == 0 or command == 5 or command == 7 or 13 <= command <= 14 or command == 17 or command == 18
-            or command == 19 or command == 28 or command == 30 or command == 32 or command == 33 or command == 36)
+    command &= ~<uint32_t> TRACER_BPF_COMMON_ATTRS
+    return command < 64 and TRACER_BPF_RETURNS_FD >> command & 1
 
 
 cdef void bind_returned(FdCache cache, Call *call, const syscall_rule *rule, Process *process,

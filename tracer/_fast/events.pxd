@@ -80,6 +80,8 @@ cdef extern from "events.h" nogil:
         TRACER_EFFECT_BPF
         TRACER_EFFECT_SIGNALFD
 
+        TRACER_BPF_COMMON_ATTRS
+
         TRACER_SIZE_INT
         TRACER_SIZE_UINT
 
@@ -112,6 +114,8 @@ cdef extern from "events.h" nogil:
         TRACER_RULE_NEVER_RETURNS
         TRACER_RULE_OLD_IS_TEXT
         TRACER_RULE_LABEL
+
+    const uint64_t TRACER_BPF_RETURNS_FD
 
     struct event_header:
         uint64_t time_ns
