@@ -195,6 +195,7 @@ enum tracer_effect {
 	TRACER_EFFECT_LANDLOCK = 15, /* NEW_FD, but only with flags 0 */
 	TRACER_EFFECT_BPF = 16,      /* NEW_FD, but only for the commands that return one */
 	TRACER_EFFECT_SIGNALFD = 17, /* NEW_FD if argument 0 is -1, else nothing */
+	TRACER_EFFECT_RING = 18,     /* NEW_FD if the exit has a name section, else the index of a registered ring */
 };
 
 /* Commands of bpf(2) that return a descriptor, a bit each, in the order of enum bpf_cmd (include/uapi/linux/bpf.h):

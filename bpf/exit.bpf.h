@@ -12,7 +12,9 @@
 #include "tags.bpf.h"
 
 #define ERRNO_FAULT (-14)
-#define MOST_WRITTEN 0x10000 /* into one buffer, by a call with a path: XATTR_SIZE_MAX and XATTR_LIST_MAX */
+#define MOST_WRITTEN 0x10000   /* into one buffer, by a call with a path: XATTR_SIZE_MAX and XATTR_LIST_MAX */
+#define RING_FLAGS_AT 8        /* in struct io_uring_params (include/uapi/linux/io_uring.h) */
+#define RING_WITHOUT_FD 0x8000 /* IORING_SETUP_REGISTERED_FD_ONLY */
 #define FCNTL_DUPFD 0
 #define FCNTL_DUPFD_CLOEXEC 1030
 
@@ -36,6 +38,14 @@ static __always_inline int bpf_returns_fd(u32 command)
 	return command < 64 && TRACER_BPF_RETURNS_FD >> command & 1;
 }
 
+/* Whether a new ring has a descriptor. Its flags are where the kernel has just written them back. */
+static __always_inline int ring_has_fd(const struct call *call)
+{
+	u32 flags;
+
+	return !read_user(&flags, sizeof(flags), (void *)(call->args[1] + RING_FLAGS_AT)) && !(flags & RING_WITHOUT_FD);
+}
+
 static __always_inline int returns_fd(const struct syscall_rule *rule, const struct call *call)
 {
 	switch (rule->effect) {
@@ -52,6 +62,8 @@ static __always_inline int returns_fd(const struct syscall_rule *rule, const str
 		return call->ret >= 0 && (u32)call->args[2] == 0;
 	case TRACER_EFFECT_BPF:
 		return call->ret >= 0 && bpf_returns_fd(call->args[0]);
+	case TRACER_EFFECT_RING:
+		return call->ret >= 0 && ring_has_fd(call);
 	case TRACER_EFFECT_FD_PAIR:
 		return call->ret == 0;
 	}

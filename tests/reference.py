@@ -61,6 +61,7 @@ def effect_methods(reference: Reference) -> dict[int, Callable[[Pending, wire.Ex
         wire.EFFECT_LANDLOCK: reference.new_descriptor,
         wire.EFFECT_BPF: reference.new_descriptor,
         wire.EFFECT_SIGNALFD: reference.new_descriptor,
+        wire.EFFECT_RING: reference.new_descriptor,
         wire.EFFECT_DUP: reference.dup,
         wire.EFFECT_DUP2: reference.dup2,
         wire.EFFECT_FCNTL: reference.fcntl,
@@ -485,7 +486,7 @@ class Reference:
         return table.may_be_anothers(fd) or since_ns > call.enter.time_ns
 
     def new_descriptor(self, call: Pending, done: wire.Exit, process: Process) -> None:
-        if not makes_descriptor(call):
+        if not makes_descriptor(call, done):
             return
         known, cloexec = known_by_section(done.name), section_cloexec(done.name)
         is_lost = is_closed(done.name) or call.contradicted

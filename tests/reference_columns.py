@@ -262,7 +262,7 @@ def known_by_section(name: wire.NameText | None, source: str = "kernel") -> Know
 # ---- what a call is ----
 
 
-def makes_descriptor(call: Pending) -> bool:
+def makes_descriptor(call: Pending, done: wire.Exit) -> bool:
     """Whether its result, if not an error, is a new descriptor that no argument names."""
     effect = call.rule.effect
     if effect == wire.EFFECT_LANDLOCK:
@@ -271,6 +271,8 @@ def makes_descriptor(call: Pending) -> bool:
         return call.arg_u32(0) & ~BPF_COMMON_ATTRS in BPF_COMMANDS_THAT_RETURN_FD
     if effect == wire.EFFECT_SIGNALFD:
         return call.arg_s32(0) == -1
+    if effect == wire.EFFECT_RING:
+        return done.name is not None
     return effect in (wire.EFFECT_OPEN, wire.EFFECT_NEW_FD)
 
 
@@ -315,7 +317,7 @@ def number_made(call: Pending, done: wire.Exit) -> int | None:
         return None
     if call.rule.effect == wire.EFFECT_DUP2:
         return call.arg_s32(1)
-    return done.ret if makes_descriptor(call) or copies_descriptor(call) else None
+    return done.ret if makes_descriptor(call, done) or copies_descriptor(call) else None
 
 
 def numbers_got(call: Pending, done: wire.Exit) -> list[int]:
@@ -324,7 +326,7 @@ def numbers_got(call: Pending, done: wire.Exit) -> list[int]:
     if pair:
         return [*pair]
     is_lost = is_closed(done.name) or call.contradicted
-    chosen = makes_descriptor(call) or (copies_descriptor(call) and not is_lost)
+    chosen = makes_descriptor(call, done) or (copies_descriptor(call) and not is_lost)
     return [done.ret] if chosen and done.ret >= 0 else []
 
 
@@ -360,13 +362,13 @@ def fd_column(call: Pending, done: wire.Exit | None) -> int | None:
     pair = descriptor_pair(call, done)
     if pair:
         return pair[0] if pair[0] >= 0 else None
-    return done.ret if done and 0 <= done.ret < 1 << 31 and makes_descriptor(call) else fd_argument(call)
+    return done.ret if done and 0 <= done.ret < 1 << 31 and makes_descriptor(call, done) else fd_argument(call)
 
 
 def file_column(call: Pending, done: wire.Exit | None) -> Known | None:
     succeeded = done is not None and done.ret >= 0
     if done and succeeded:
-        made = makes_descriptor(call)
+        made = makes_descriptor(call, done)
         named = known_by_section(done.name) if made or descriptor_pair(call, done) else None
         if named and not call.contradicted and not call.is_anothers:
             return named

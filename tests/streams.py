@@ -111,6 +111,7 @@ RETURN_FD = (
     wire.EFFECT_LANDLOCK,
     wire.EFFECT_BPF,
     wire.EFFECT_SIGNALFD,
+    wire.EFFECT_RING,
 )
 
 

@@ -111,6 +111,7 @@ class Effect(IntEnum):
     LANDLOCK = 15
     BPF = 16
     SIGNALFD = 17
+    RING = 18
 
 
 class SizeType(IntEnum):

@@ -45,6 +45,22 @@ def test_what_was_there_before_the_trace(option: str, kind: str, programs: Path,
     assert found == [f"{work}/first", f"{work}/second", f"{work}/third", None]
 
 
+def test_a_ring_that_has_no_descriptor(programs: Path, cli: Cli, work: Path) -> None:
+    """Its index is another file's number."""
+    command = ["-e", "io_uring_setup,pread64,fcntl", "--", programs / "ring_without_number"]
+    cli("record", "-o", "out.parquet", "--raw", "out.raw", *command)
+    cli("replay", "out.raw", "-o", "again.parquet")
+    for name in ("out.parquet", "again.parquet"):
+        rows = pq.read_table(work / name).to_pylist()
+        at = next(at for at, row in enumerate(rows) if row["syscall"] == "io_uring_setup")
+        found = [[row[key] for key in ("fd", "file", "device", "inode")] for row in rows[at:]]
+        first, used, second, unused, made, marked = found
+        assert first == second == [None] * 4
+        assert (used[:2], unused[:2]) == ([0, f"{work}/zero"], [1, None])
+        assert made == marked
+        assert made[1] == "anon_inode:[io_uring]"
+
+
 def test_counts_of_users_that_are_even_by_chance(programs: Path, run, start: Start, work: Path) -> None:
     """As many users of the table as threads, but one of them is another process."""
     process = run(programs / "even_counts")

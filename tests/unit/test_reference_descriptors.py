@@ -188,6 +188,21 @@ def test_whether_the_result_is_a_descriptor(scene: Scene, name: str, args: tuple
     assert scene.file(3) == ("anon_inode:[x]" if makes else "/three")
 
 
+@pytest.mark.parametrize("ret", [3, 9, 0])
+def test_the_index_of_a_registered_ring_is_no_descriptor(scene: Scene, ret: int) -> None:
+    """The exit has no name section, as the kernel program writes it then."""
+    scene.open(b"/three", 3)
+    row = scene.call("io_uring_setup", 8, 64, ret=ret)
+    assert [row[key] for key in ("ret", "fd", "file", "device", "inode")] == [ret, None, None, None, None]
+    assert [scene.file(fd) for fd in (0, 3, 9)] == [None, "/three", None]
+
+
+def test_a_ring_whose_name_cannot_be_told_has_a_descriptor(scene: Scene) -> None:
+    scene.open(b"/three", 3)
+    row = scene.call("io_uring_setup", 8, 64, ret=3, exit_name=NameText(kind=wire.NAME_NONE))
+    assert (row["fd"], row["file"], scene.file(3)) == (3, None, None)
+
+
 def test_a_pair_is_two_new_descriptors(scene: Scene) -> None:
     scene.open(b"/three", 3)
     scene.open(b"/four", 4)

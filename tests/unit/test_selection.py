@@ -132,6 +132,7 @@ MAKES_A_DESCRIPTOR = {
     syscalls.Effect.LANDLOCK,
     syscalls.Effect.BPF,
     syscalls.Effect.SIGNALFD,
+    syscalls.Effect.RING,
 }
 
 

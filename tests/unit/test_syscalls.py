@@ -279,10 +279,11 @@ def test_rare_rules(flag, names):
         (Effect.LANDLOCK, "landlock_create_ruleset"),
         (Effect.BPF, "bpf"),
         (Effect.SIGNALFD, "signalfd signalfd4"),
+        (Effect.RING, "io_uring_setup"),
         (
             Effect.NEW_FD,
             "accept accept4 epoll_create epoll_create1 eventfd eventfd2 fanotify_init fsmount fsopen inotify_init "
-            "inotify_init1 io_uring_setup memfd_create memfd_secret mq_open open_by_handle_at perf_event_open "
+            "inotify_init1 memfd_create memfd_secret mq_open open_by_handle_at perf_event_open "
             "pidfd_getfd pidfd_open socket timerfd_create userfaultfd",
         ),
     ],

@@ -8,7 +8,8 @@ from tracer._fast.events cimport (
     TRACER_AUX_OPEN_HOW, TRACER_BPF_COMMON_ATTRS, TRACER_BPF_RETURNS_FD, TRACER_EFFECT_BPF, TRACER_EFFECT_CHDIR,
     TRACER_EFFECT_CHROOT, TRACER_EFFECT_CLOSE, TRACER_EFFECT_CLOSE_RANGE, TRACER_EFFECT_DUP, TRACER_EFFECT_DUP2,
     TRACER_EFFECT_FCHDIR, TRACER_EFFECT_FCNTL, TRACER_EFFECT_FD_PAIR, TRACER_EFFECT_IOCTL, TRACER_EFFECT_LANDLOCK,
-    TRACER_EFFECT_NEW_FD, TRACER_EFFECT_OPEN, TRACER_EFFECT_SIGNALFD, TRACER_EFFECT_UNSHARE, exit_body, syscall_rule,
+    TRACER_EFFECT_NEW_FD, TRACER_EFFECT_OPEN, TRACER_EFFECT_RING, TRACER_EFFECT_SIGNALFD, TRACER_EFFECT_UNSHARE,
+    exit_body, syscall_rule,
 )
 from tracer._fast.fdcache cimport (
     CLOEXEC_SET, CLOEXEC_UNKNOWN, CLOEXEC_UNSET, Entry, FdCache, Process, SOURCE_FD, SOURCE_KERNEL, SOURCE_NONE,
@@ -46,7 +47,7 @@ cdef void apply_effect(FdCache cache, Call *call, const syscall_rule *rule, Proc
         return
     if call.ret < 0:
         return
-    if makes_descriptor(call, effect):
+    if makes_descriptor(call, effect, parts):
         bind_returned(cache, call, rule, process, parts)
     elif effect == TRACER_EFFECT_DUP:
         duplicate(cache, call, process, call.ret, CLOEXEC_UNSET, parts)
@@ -90,7 +91,7 @@ cdef void move_break(Call *call, Process *process) noexcept nogil:
     process.brk_known = True
 
 
-cdef bint makes_descriptor(const Call *call, uint8_t effect) noexcept nogil:
+cdef bint makes_descriptor(const Call *call, uint8_t effect, const Parts *parts) noexcept nogil:
     """Whether the result is a new descriptor that no argument names."""
     if effect == TRACER_EFFECT_LANDLOCK:
         return <uint32_t> call.args[2] == 0
@@ -98,6 +99,8 @@ cdef bint makes_descriptor(const Call *call, uint8_t effect) noexcept nogil:
         return <int32_t> call.args[0] == -1
     if effect == TRACER_EFFECT_BPF:
         return bpf_returns_fd(<uint32_t> call.args[0])
+    if effect == TRACER_EFFECT_RING:
+        return parts.name != NULL
     return effect == TRACER_EFFECT_OPEN or effect == TRACER_EFFECT_NEW_FD
 
 

@@ -79,6 +79,7 @@ cdef extern from "events.h" nogil:
         TRACER_EFFECT_LANDLOCK
         TRACER_EFFECT_BPF
         TRACER_EFFECT_SIGNALFD
+        TRACER_EFFECT_RING
 
         TRACER_BPF_COMMON_ATTRS
 
