@@ -204,7 +204,7 @@ class Watch:
         missing = ledger.balance()
         size = recorder.close(footer(self._facts, missing))
         seconds = time.monotonic() - self._started_s
-        return Outcome(recorder.rows, size, seconds, missing.totals, self._facts["session"])
+        return Outcome(recorder.rows, size, seconds, missing.totals, self._facts.get("session", ""))
 
     def _pause(self, ledger: Ledger) -> None:
         self._fanout.stop()
