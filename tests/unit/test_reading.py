@@ -27,12 +27,12 @@ def telling() -> dict[str, str]:
     return {"schema_version": "2", "loss": "{}"}
 
 
-def write(file: ParquetFile) -> int:
+def write(file: ParquetFile, batches: int = BATCHES) -> int:
     """Row groups into a file; their size."""
     random = np.random.default_rng(0)
     (call,) = pa.Table.from_pylist([CALL | {"seq": 0, "time_ns": 0}], schema=SCHEMA).to_batches()
     batch = call.take(pa.array(np.zeros(ROWS, np.int32)))
-    for _ in range(BATCHES):
+    for _ in range(batches):
         for name in RANDOM:
             numbers = pa.array(random.integers(0, 1 << 62, ROWS))
             batch = batch.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), numbers)
@@ -68,6 +68,10 @@ def grown_mib(batches: Iterator[pa.RecordBatch]) -> float:
 
 @pytest.mark.parametrize("read", [rows_of_a_recording, rows_of_segments])
 def test_a_file(read: Callable[[Path], Iterator[pa.RecordBatch]], tmp_path: Path) -> None:
+    first = ParquetFile(tmp_path / "first.parquet")
+    write(first, 2)
+    first.close(telling())
+    assert sum(batch.num_rows for batch in read(tmp_path / "first.parquet")) == 2 * ROWS  # what the first one takes
     file = ParquetFile(tmp_path / "x.parquet")
     size_mib = write(file) / 2**20
     file.close(telling())
