@@ -67,7 +67,8 @@ def ended(program: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Popen[AnyStr
         try:
             yield program
         except KeyboardInterrupt as error:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGINT, signal.SIGTERM):  # once is enough
+                signal.signal(number, signal.SIG_IGN)
             if isinstance(error, Terminated):
                 program.terminate()
             try:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import signal
+import threading
 
 
 def main() -> None:
     """Run the command line. While that is being imported Ctrl-C ends us as it does other programs: there is nothing to
     tidy up yet, and Python would print where it was."""
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is signal.default_int_handler:  # not one that is ignored
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    by_default = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if by_default:  # not where it is ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from tracer.cli import main as run
-
-    signal.signal(signal.SIGINT, handler)
+    try:
+        from tracer.cli import main as run
+    finally:
+        if by_default:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     run()
 
 

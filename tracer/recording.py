@@ -89,6 +89,7 @@ QUERY_ERRORS = (
     duckdb.ParserException,
     duckdb.PermissionException,
     duckdb.SyntaxException,
+    duckdb.TransactionException,
 )
 
 
@@ -301,14 +302,22 @@ class Recording:
         line = _first_line(error).replace(f"/proc/self/fd/{self._root}", str(self.path))
         if isinstance(error, duckdb.OutOfMemoryException):
             return MachineError(f"not enough memory for this query: {line}", hint="select fewer rows or columns")
-        if isinstance(error, QUERY_ERRORS) or self._can_be_read():
+        if isinstance(error, QUERY_ERRORS) or self._is_of_the_query(error):
             return UsageError(f"can't run this query: {line}", hint=QUERY_HINT)
         return DamagedFileError(f"can't read {self.path}: {line}")
 
-    def _can_be_read(self) -> bool:
-        """Whether all of the rows can. DuckDB has one error for a pattern without an end and for a broken page."""
-        try:
-            self._connection.execute(f"SELECT count(*) FROM {VIEW} WHERE hash({VIEW}) IS NULL").fetchall()
+    def _is_of_the_query(self, error: duckdb.Error) -> bool:
+        """Whether an error that says nothing of our files is not about them. DuckDB has one for a pattern without an
+        end and for a broken page: then all rows are read, to see if they can be."""
+        if f"/proc/self/fd/{self._root}" in str(error):
+            return False
+        if isinstance(error, duckdb.IOException):
+            return True
+        try:  # outside of a transaction that the query may have begun
+            with self._connection.cursor() as cursor:
+                cursor.execute(f"SELECT count(*) FROM {VIEW} WHERE hash({VIEW}) IS NULL").fetchall()
+        except duckdb.OutOfMemoryException:
+            return True
         except duckdb.Error:
             return False
         return True

@@ -129,7 +129,7 @@ def test_whether_a_file_can_be_read_is_left_to_who_opens_it(tmp_path, monkeypatc
     assert NamedPath().convert(str(tmp_path / "a"), None, None) == str(tmp_path / "a")
 
 
-@pytest.mark.parametrize("name", ["folder/", "/"])
+@pytest.mark.parametrize("name", ["folder/", "/", "folder/.", ".", ".."])
 def test_a_folders_name_where_a_file_is_meant(name):
     with pytest.raises(UsageError, match="is a folder's name"):
         OutputFilePath().convert(name, None, None)

@@ -90,7 +90,7 @@ class OutputFilePath(OutputPath):
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
-        """The path. Raises UsageError for what a slash makes a folder's name: pathlib would drop it."""
-        if os.fspath(value).endswith("/"):
+        """The path. Raises UsageError for what a slash, or a dot behind it, makes a folder's name: pathlib drops it."""
+        if os.fspath(value) and os.path.basename(value) in {"", ".", ".."}:  # noqa: PTH119
             raise UsageError(f"{os.fspath(value)} is a folder's name", hint="give the name of a file")
         return super().convert(value, param, ctx)

@@ -23,7 +23,7 @@ from tracer.temporary import Leftover
 @click.argument("path", type=NamedPath(path_type=Path))
 @click.option("-o", "--output", type=OutputFilePath(), help="The recording to write. [the name it was to get]")
 @click.option("--force", is_flag=True, help="Overwrite a recording that was there before.")
-@click.option("--keep-temporary", is_flag=True, help="Leave the temporary files when the recording is complete.")
+@click.option("--keep-temporary", is_flag=True, help="Leave the temporary files: each call makes a copy.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, and no lines.")
 def recover(path: Path, output: Path | None, force: bool, keep_temporary: bool, as_json: bool) -> None:
     """Make complete recordings of what a crash has left at PATH.

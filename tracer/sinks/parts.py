@@ -113,7 +113,7 @@ class Parts:
     def close(self, footer: Mapping[str, str]) -> int:
         """Complete the last part; what all that are there take. A recording without rows has one part."""
         if self._part is None:
-            self._begin(_day_of(time.time_ns() // 1000), footer)
+            self._begin(max(self._day, _day_of(time.time_ns() // 1000)), footer)
         self._end(footer)
         self._names.finish(self._number)
         return self.bytes_written
