@@ -549,34 +549,31 @@ class TestMessages:
 
     def test_progress_is_cut_to_a_narrow_terminal(self, start: Start) -> None:
         """What wraps is not taken away by the next line."""
-        ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 20))
-        tracer = start("record", "-o", "b.parquet", "--", "sleep", "0.7", stderr=theirs)
-        os.close(theirs)
-        shown: list[bytes] = []
-        reader = threading.Thread(target=lambda: shown.append(read_until(ours, None)))
-        reader.start()
-        tracer.wait(timeout=30)
-        reader.join(timeout=30)
-        os.close(ours)
-        _, *lines, closing = b"".join(shown).decode().split("\r\x1b[K")
+        text = shown_on_a_terminal(start, "record", "-o", "b.parquet", "--", "sleep", "0.7", columns=20)
+        _, *lines, closing = text.split("\r\x1b[K")
         assert lines
         assert {len(line) for line in lines} == {19}
-        assert CLOSING.fullmatch(closing.replace("\r\n", "\n"))
+        assert CLOSING.fullmatch(closing)
 
     def test_progress_is_for_terminals_alone(self, start: Start, cli: Cli) -> None:
         command = ["--", "sh", "-c", "read x < /etc/passwd; sleep 0.7; read x < /etc/passwd"]
         piped = cli("record", "-o", "a.parquet", *command).stderr
         assert CLOSING.fullmatch(piped)
-        ours, theirs = pty.openpty()
-        tracer = start("record", "-o", "b.parquet", *command, stderr=theirs)
-        os.close(theirs)
-        shown: list[bytes] = []
-        reader = threading.Thread(target=lambda: shown.append(read_until(ours, None)))
-        reader.start()
-        tracer.wait(timeout=30)
-        reader.join(timeout=30)
-        os.close(ours)
-        text = b"".join(shown).decode()
+        text = shown_on_a_terminal(start, "record", "-o", "b.parquet", *command)
         assert len(re.findall(r"\r\x1b\[K[\d,]+ rows  [\d,]+/s  0 lost  [\d.]+ \w+  \d+ s", text)) >= 2
-        assert CLOSING.fullmatch(text.rpartition("\r\x1b[K")[2].replace("\r\n", "\n"))
+        assert CLOSING.fullmatch(text.rpartition("\r\x1b[K")[2])
+
+
+def shown_on_a_terminal(start: Start, *arguments: str, columns: int = 0) -> str:
+    """What a terminal that is standard error gets until the end; without `columns` nobody has said how wide it is."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24 if columns else 0, columns))
+    tracer = start(*arguments, stderr=theirs)
+    os.close(theirs)
+    shown: list[bytes] = []
+    reader = threading.Thread(target=lambda: shown.append(read_until(ours, None)))
+    reader.start()
+    tracer.wait(timeout=30)
+    reader.join(timeout=30)
+    os.close(ours)
+    return b"".join(shown).decode().replace("\r\n", "\n")
